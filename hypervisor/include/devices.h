@@ -1,0 +1,131 @@
+/*
+ * The virtual devices: what a PC of 1990 has on its ports. Pure code: a device never touches the
+ * host; what it needs from outside comes through struct device_host.
+ *
+ * Time is in nanoseconds of guest time, from device_host.now_ns(). All models are deterministic:
+ * state is a function of the accesses and of the times at which they happened.
+ */
+#ifndef TRIVISOR_DEVICES_H
+#define TRIVISOR_DEVICES_H
+
+#include "types.h"
+
+/* What the machine offers to its devices. */
+struct device_host {
+    void *opaque;
+    uint64_t (*now_ns)(void *opaque);
+    /* A byte leaves the guest's serial port. */
+    void (*serial_out)(void *opaque, uint8_t byte);
+    /* Text cursor moved (cell 0..1999), for a console that shows the guest's screen. */
+    void (*cursor)(void *opaque, uint16_t cell);
+    /* The guest asked to power off with a status (0..127) or to reset. */
+    void (*power_off)(void *opaque, int status);
+    void (*reset)(void *opaque);
+    /* Wall-clock date for the RTC at guest time 0: seconds since 1970, UTC. */
+    uint64_t (*rtc_seconds)(void *opaque);
+    /* An unknown port was used: called once per port. */
+    void (*unknown_port)(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value);
+    /* The guest wrote a benchmark mark (PORT_MARK). */
+    void (*mark)(void *opaque, uint32_t value);
+};
+
+/* Two cascaded 8259A, vectors set by ICW2; Intel 8259A data sheet. */
+struct pic_chip {
+    uint8_t irr, isr, imr, lines; /* lines: present level of each input */
+    uint8_t vector_base, icw_step, icw4, elcr;
+    bool initialised, need_icw4, read_isr, poll, auto_eoi, rotate_aeoi, special_mask, sfnm;
+    uint8_t priority; /* the line with the lowest priority is (priority + 7) & 7 */
+};
+struct pic {
+    struct pic_chip chip[2]; /* master, slave (on line 2) */
+};
+
+/* 8254 timer; Intel 8254 data sheet. Channel 0 drives IRQ 0; channel 2 the speaker, port 0x61. */
+struct pit_channel {
+    uint8_t mode, access, bcd;
+    bool lsb_next_write, lsb_next_read, gate, latched, status_latched, armed, null_count;
+    uint16_t latch;
+    uint8_t status, write_low;
+    uint32_t reload;   /* 1..65536 */
+    uint64_t start_ns; /* when counting began */
+    uint64_t fired;    /* edges delivered so far, channel 0 */
+};
+struct pit {
+    struct pit_channel ch[3];
+    uint8_t port61;
+};
+
+/* 16550A UART on COM1, IRQ 4. */
+struct uart {
+    uint8_t ier, fcr, lcr, mcr, scr, dll, dlm, lsr, msr;
+    uint8_t rx[64];
+    uint8_t rx_head, rx_count;
+    bool thre_pending, overrun;
+};
+
+/* 8042 keyboard controller with a keyboard on IRQ 1. */
+struct kbd {
+    uint8_t status, command_byte, output, last_write, pending_command;
+    uint8_t queue[32];
+    uint8_t head, count;
+    bool scanning, expect_data;
+    uint8_t output_port;
+};
+
+/* MC146818 RTC and CMOS RAM. */
+struct cmos {
+    uint8_t index;
+    uint8_t ram[128];
+};
+
+/* VGA text: CRT controller index/data and status; enough for the cursor. */
+struct vga {
+    uint8_t crtc_index;
+    uint8_t crtc[32];
+    bool attr_flipflop;
+    uint8_t misc_status;
+};
+
+struct devices {
+    struct device_host host;
+    struct pic pic;
+    struct pit pit;
+    struct uart uart;
+    struct kbd kbd;
+    struct cmos cmos;
+    struct vga vga;
+    uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
+};
+
+#define PORT_MARK 0x07E0u     /* 32-bit write: benchmark mark; see guestos/include/mark.h */
+#define PORT_POWER_OFF 0x00F4u /* byte write: power off with this status (QEMU: isa-debug-exit) */
+
+/* Reset all devices. host stays. ram_size in bytes goes into the CMOS memory-size bytes. */
+void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size);
+
+/* Port access of 1, 2 or 4 bytes, routed to the device that owns the port. A port nobody owns
+ * reads as all ones; multi-byte access to byte-wide devices is split as the ISA bus does. */
+uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size);
+void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value);
+
+/* Bring time-driven devices up to now_ns() (raises IRQ 0, RTC periodic). */
+void devices_tick(struct devices *dev);
+
+/* Guest time in ns at which devices_tick() next has something to do; UINT64_MAX: never. */
+uint64_t devices_deadline(struct devices *dev);
+
+/* Is an interrupt request waiting at the CPU's INTR pin? */
+bool devices_irq_pending(const struct devices *dev);
+
+/* The INTA cycle: returns the vector (a spurious one if the request went away). */
+uint8_t devices_irq_ack(struct devices *dev);
+
+/* Input from the host: a byte for COM1, a scancode (set 1) for the keyboard.
+ * Returns false when the queue is full and the byte was not taken. */
+bool devices_serial_in(struct devices *dev, uint8_t byte);
+bool devices_key_in(struct devices *dev, uint8_t scancode);
+
+/* The individual models, for unit tests and the registry in ports.c. Level of an IRQ line: */
+void pic_set_line(struct pic *pic, unsigned irq, bool level);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * A mode: one way to run the canonical vCPU. The VMM proper knows a mode only as this table.
+ */
+#ifndef TRIVISOR_MODE_H
+#define TRIVISOR_MODE_H
+
+#include "vcpu.h"
+
+struct vmm_mode {
+    const char *name; /* "trap", "para", "vtx", "svm": the word on the command line */
+    const char *what; /* one line for people */
+
+    /* Can this CPU run the mode? When not, *why becomes one sentence. Touches nothing. */
+    bool (*supported)(const char **why);
+
+    /* Canonical state to backend. Called once before the first run(), with all state dirty.
+     * Returns NULL, or one sentence that says why it failed (then nothing was changed). */
+    const char *(*attach)(struct vcpu *vcpu);
+
+    /* Backend to canonical state, complete; frees the backend. Inverse of attach(). */
+    void (*detach)(struct vcpu *vcpu);
+
+    /* Make every canonical field current without leaving the mode. */
+    void (*sync)(struct vcpu *vcpu);
+
+    /*
+     * Enter the guest; return at the next exit with *exit filled in. Before the entry, loads what
+     * vcpu->dirty names and delivers vcpu->pending. Called with host interrupts off, returns with
+     * them off; host interrupts are on only while the guest runs. An exit for a host interrupt
+     * (EXIT_HOST_IRQ) means that the host's handler has already run.
+     */
+    void (*run)(struct vcpu *vcpu, struct exit *exit);
+
+    /* Handle an exit that only this mode knows (EXIT_SCAN, ...). Optional: NULL when none. */
+    void (*handle)(struct vcpu *vcpu, struct exit *exit);
+
+    /*
+     * Deliver an event at the next entry. The caller has checked can_take_irq() for interrupts.
+     * Precondition: vcpu->pending.kind == EVENT_NONE.
+     */
+    void (*inject)(struct vcpu *vcpu, const struct event *event);
+
+    /* May an external interrupt be injected at the next entry (IF set, no shadow, nothing pending)? */
+    bool (*can_take_irq)(struct vcpu *vcpu);
+
+    /* Ask for EXIT_IRQ_WINDOW as soon as can_take_irq() becomes true (on), or no longer (off). */
+    void (*irq_window)(struct vcpu *vcpu, bool on);
+
+    /* The guest's page tables or a guest mapping changed outside the guest's own doing, or the
+     * guest executed INVLPG (one page) or reloaded CR3 (gva = all, use tlb_flush_all). */
+    void (*tlb_flush)(struct vcpu *vcpu, gva_t gva);
+    void (*tlb_flush_all)(struct vcpu *vcpu);
+
+    /* Mode-specific counters as JSON members ("\"scanned\":12,"...) into buf; returns length. */
+    int (*stats)(struct vcpu *vcpu, char *buf, unsigned size);
+};
+
+/* Every mode linked into this VMM, NULL-terminated. Defined by the build (modes.c). */
+extern const struct vmm_mode *const vmm_modes[];
+
+#endif
