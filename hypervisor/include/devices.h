@@ -125,6 +125,10 @@ uint8_t devices_irq_ack(struct devices *dev);
 bool devices_serial_in(struct devices *dev, uint8_t byte);
 bool devices_key_in(struct devices *dev, uint8_t scancode);
 
+/* Is there room for one more byte of input? (Ask before taking a byte from the host.) */
+bool devices_serial_room(const struct devices *dev);
+bool devices_key_room(const struct devices *dev);
+
 /* The individual models, for unit tests and the registry in ports.c. Level of an IRQ line: */
 void pic_set_line(struct pic *pic, unsigned irq, bool level);
 

@@ -72,6 +72,25 @@ uint32_t gpr_read(const struct vcpu *vcpu, unsigned reg, unsigned size);
 void gpr_write(struct vcpu *vcpu, unsigned reg, unsigned size, uint32_t value);
 
 /*
+ * One iteration of INS or OUTS, for the common exit path (exit->io.string set).
+ * string_io_finished: REP with a count of zero, nothing to do.
+ * string_io_probe: could the operand be accessed (INS: written)? Else false and *fault.
+ * string_io_operand: read (OUTS) or write (INS) the memory operand, exit->io.size bytes of *buf.
+ * string_io_advance: update ESI or EDI by DF, and ECX with REP; returns true when it was the last.
+ */
+bool string_io_finished(const struct vcpu *vcpu, const struct exit *exit);
+bool string_io_probe(struct vcpu *vcpu, const struct exit *exit, struct event *fault);
+bool string_io_operand(struct vcpu *vcpu, const struct exit *exit, void *buf, bool write,
+                       struct event *fault);
+bool string_io_advance(struct vcpu *vcpu, const struct exit *exit);
+
+/*
+ * MOV to CR0, CR2, CR3 or CR4 with its legality rules (SDM vol. 2B, MOV to CR; reserved and not
+ * offered CR4 bits are #GP). Sets DIRTY_CR. Returns true, or false with *fault and no change.
+ */
+bool vcpu_write_cr(struct vcpu *vcpu, unsigned number, uint32_t value, struct event *fault);
+
+/*
  * The state of the CPU when a Multiboot boot loader jumps to a kernel (Multiboot 1 specification
  * section 3.2), or after RESET (SDM vol. 3A table 9-1).
  */

@@ -46,16 +46,17 @@ struct vmm_mode {
     /* Ask for EXIT_IRQ_WINDOW as soon as can_take_irq() becomes true (on), or no longer (off). */
     void (*irq_window)(struct vcpu *vcpu, bool on);
 
-    /* The guest's page tables or a guest mapping changed outside the guest's own doing, or the
-     * guest executed INVLPG (one page) or reloaded CR3 (gva = all, use tlb_flush_all). */
+    /* The guest executed INVLPG (one page), or loaded CR3 (all but global pages), or changed a
+     * control register that flushes everything (global pages too). */
     void (*tlb_flush)(struct vcpu *vcpu, gva_t gva);
-    void (*tlb_flush_all)(struct vcpu *vcpu);
+    void (*tlb_flush_all)(struct vcpu *vcpu, bool global_too);
 
     /* Mode-specific counters as JSON members ("\"scanned\":12,"...) into buf; returns length. */
     int (*stats)(struct vcpu *vcpu, char *buf, unsigned size);
 };
 
-/* Every mode linked into this VMM, NULL-terminated. Defined by the build (modes.c). */
+/* Every mode by its number - 1 (trap 1, para 2, vtx 3, svm 4); NULL where the build has it not. */
 extern const struct vmm_mode *const vmm_modes[];
+extern const unsigned vmm_mode_count;
 
 #endif

@@ -21,6 +21,18 @@ struct vm {
     struct vcpu vcpu;
     struct devices dev;
 
+    /*
+     * Guest pages that a mode watches (its scanned code, its descriptor tables): one byte a page,
+     * non-zero when watched; NULL when no mode watches. Whoever in the VMM writes guest memory
+     * calls page_written() for a watched page after the write (gmem.c does).
+     */
+    uint8_t *page_watch;
+    void (*page_written)(struct vm *vm, gpa_t page);
+
+    /* The guest kernel's ELF image (symbols, notes), NULL when none. */
+    const void *image;
+    uint32_t image_size;
+
     /* Options that modes read (from the VMM's command line). */
     const char *options;
 
@@ -28,6 +40,8 @@ struct vm {
     int exit_status;
     const char *stop_reason;
 };
+
+#define VM_STATUS_KILLED 124 /* exit_status of a guest that the VMM killed */
 
 #define VGA_TEXT_GPA 0xB8000u
 #define VGA_TEXT_SIZE 0x8000u

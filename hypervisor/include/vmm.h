@@ -59,9 +59,54 @@ extern uint64_t host_tsc_hz; /* measured at boot against the PIT */
  */
 void host_irq_poll(void);
 
-/* The host's selectors: flat code, flat data, and the TSS; and the GDT and IDT (linear). */
-#define HOST_CS 0x08
-#define HOST_DS 0x10
-#define HOST_TR 0x18
+/*
+ * The host's selectors. They sit at the very end of a GDT of full size, so that a shadow GDT can
+ * hold the guest's descriptors at the guest's own numbers and the host's beside them.
+ * HOST_SEG(sreg): a private descriptor per guest segment register (software modes).
+ */
+#define HOST_GDT_LIMIT 0xFFFFu
+#define HOST_CS 0xFFE0u
+#define HOST_DS 0xFFE8u
+#define HOST_TR 0xFFF0u
+#define HOST_SEG_FIRST 0xFFA0u
+#define HOST_SEG(sreg) (HOST_SEG_FIRST + 8u * (sreg))
+#define HOST_SELECTORS 0xFFA0u /* the guest's own selectors must be below this */
+
+/* The host's GDT (8192 entries) and TSS. */
+extern uint64_t host_gdt[8192];
+struct host_tss {
+    uint32_t link, esp0, ss0, rest[22];
+    uint16_t trap, io_map; /* io_map beyond the limit: no port is open to CPL 3 */
+};
+extern struct host_tss host_tss;
+
+/* Frame that the host's entry stubs build for a trap taken in the VMM itself. */
+struct host_frame {
+    uint32_t es, ds, edi, esi, ebp, esp_unused, ebx, edx, ecx, eax;
+    uint32_t vector, error, eip, cs, eflags;
+};
+
+/*
+ * Where the stubs jump for a trap or interrupt taken at CPL 3, that is by a guest of a software
+ * mode: with the stack holding vector, error, EIP, CS, EFLAGS, ESP, SS. Set by that mode.
+ */
+extern void (*host_user_trap)(void);
+
+/*
+ * The one instruction of the VMM that may fault because of a guest: the IRET of the software modes'
+ * entry (CS limit, for instance). A fault at host_fixup_from continues at host_fixup_to, with the
+ * vector in EAX and the error code in EDX.
+ */
+extern uint32_t host_fixup_from, host_fixup_to;
+
+/* Run the handler of host interrupt vector (HOST_IRQ_BASE..+15): for a mode that took it itself. */
+#define HOST_IRQ_BASE 0x20u
+void host_irq_handle(unsigned vector);
+
+/* Make the gate of a vector reachable from CPL 3 (on) or not (off). */
+void host_gate_user(unsigned vector, bool on);
+
+/* Something of the host (timer, key, serial byte) waits for the vCPU loop. */
+extern volatile bool host_work;
 
 #endif

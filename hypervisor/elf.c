@@ -1,0 +1,132 @@
+/* Reading ELF files that may be damaged or hostile. */
+#include "elf.h"
+
+#include <string.h>
+
+#include "multiboot.h"
+
+#define EM_386 3
+#define ET_EXEC 2
+
+const void *elf_bytes(const struct elf_view *elf, uint32_t offset, uint32_t n)
+{
+    if (offset > elf->size || n > elf->size - offset)
+        return NULL;
+    return elf->bytes + offset;
+}
+
+bool elf_open(struct elf_view *elf, const void *image, uint32_t size)
+{
+    static const uint8_t ident[7] = {0x7F, 'E', 'L', 'F', 1, 1, 1};
+    *elf = (struct elf_view){.bytes = image, .size = size};
+    const struct elf_header *h = elf_bytes(elf, 0, sizeof(*h));
+    if (!h || memcmp(h->ident, ident, sizeof(ident)) || h->machine != EM_386 ||
+        h->type != ET_EXEC || h->phentsize != sizeof(struct elf_segment))
+        return false;
+    elf->segments = elf_bytes(elf, h->phoff, h->phnum * (uint32_t)sizeof(struct elf_segment));
+    if (!elf->segments || h->phoff % 4)
+        return false;
+    elf->segment_count = h->phnum;
+    elf->header = h;
+    return true;
+}
+
+bool elf_gva_to_gpa(const void *image, uint32_t size, uint32_t gva, gpa_t *gpa)
+{
+    struct elf_view elf;
+    if (!elf_open(&elf, image, size))
+        return false;
+    for (unsigned i = 0; i < elf.segment_count; i++) {
+        const struct elf_segment *s = &elf.segments[i];
+        if (s->type == PT_LOAD && gva >= s->vaddr && gva - s->vaddr < s->memsz) {
+            *gpa = s->paddr + (gva - s->vaddr);
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint32_t round4(uint32_t n)
+{
+    return (n + 3) & ~3u;
+}
+
+/* Look through one PT_NOTE segment of n bytes. */
+static bool find_in_notes(const uint8_t *at, uint32_t n, const char *name, uint32_t type,
+                          const void **desc, uint32_t *desc_size)
+{
+    const uint32_t name_size = (uint32_t)strlen(name) + 1;
+    while (n >= sizeof(struct elf_note)) {
+        struct elf_note note;
+        memcpy(&note, at, sizeof(note));
+        at += sizeof(note);
+        n -= (uint32_t)sizeof(note);
+        if (note.name_size > n || round4(note.name_size) > n ||
+            note.desc_size > n - round4(note.name_size))
+            return false;
+        const uint8_t *found = at + round4(note.name_size);
+        if (note.type == type && note.name_size == name_size && !memcmp(at, name, name_size)) {
+            *desc = found;
+            *desc_size = note.desc_size;
+            return true;
+        }
+        const uint32_t step = round4(note.name_size) + round4(note.desc_size);
+        if (step > n)
+            return false;
+        at += step;
+        n -= step;
+    }
+    return false;
+}
+
+bool multiboot_find_note(const void *image, uint32_t size, const char *name, uint32_t type,
+                         const void **desc, uint32_t *desc_size)
+{
+    struct elf_view elf;
+    if (!elf_open(&elf, image, size))
+        return false;
+    for (unsigned i = 0; i < elf.segment_count; i++) {
+        const struct elf_segment *s = &elf.segments[i];
+        const void *notes = s->type == PT_NOTE ? elf_bytes(&elf, s->offset, s->filesz) : NULL;
+        if (notes && find_in_notes(notes, s->filesz, name, type, desc, desc_size))
+            return true;
+    }
+    return false;
+}
+
+static const char *symbol_in(const struct elf_view *elf, const struct elf_section *table,
+                             const struct elf_section *strings, uint32_t gva, uint32_t *offset)
+{
+    const struct elf_symbol_entry *best = NULL;
+    const struct elf_symbol_entry *symbols = elf_bytes(elf, table->offset, table->size);
+    const char *names = elf_bytes(elf, strings->offset, strings->size);
+    if (!symbols || !names || !strings->size || names[strings->size - 1] || table->offset % 4)
+        return NULL;
+    for (uint32_t i = 0; i < table->size / sizeof(*symbols); i++) {
+        const struct elf_symbol_entry *s = &symbols[i];
+        const unsigned type = s->info & 15;
+        if ((type == STT_FUNC || type == STT_NOTYPE) && s->shndx && s->value <= gva &&
+            s->name < strings->size && names[s->name] && (!best || s->value > best->value))
+            best = s;
+    }
+    if (!best || (best->size && gva - best->value >= best->size))
+        return NULL;
+    *offset = gva - best->value;
+    return names + best->name;
+}
+
+const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset)
+{
+    struct elf_view elf;
+    if (!elf_open(&elf, image, size) || elf.header->shentsize != sizeof(struct elf_section) ||
+        elf.header->shoff % 4)
+        return NULL;
+    const unsigned n = elf.header->shnum;
+    const struct elf_section *sections =
+        elf_bytes(&elf, elf.header->shoff, n * (uint32_t)sizeof(struct elf_section));
+    for (unsigned i = 0; sections && i < n; i++) {
+        if (sections[i].type == SHT_SYMTAB && sections[i].link < n)
+            return symbol_in(&elf, &sections[i], &sections[sections[i].link], gva, offset);
+    }
+    return NULL;
+}

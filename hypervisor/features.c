@@ -1,0 +1,108 @@
+/*
+ * The CPU that guests see: CPUID (SDM vol. 2A, CPUID) and MSRs (SDM vol. 4). The same in every
+ * mode of one host, so that a guest may change modes. Leaves 0x40000000 and up follow the usage of
+ * all public hypervisors: signature, then our own.
+ */
+#include <string.h>
+
+#include "cpu.h"
+#include "vm_loop.h"
+#include "x86.h"
+
+#define LEAF_SIGNATURE 0x40000000u
+#define LEAF_MODE 0x40000001u
+
+/* Leaf 1 EDX: FPU DE PSE TSC MSR CX8 PGE CMOV MMX FXSR SSE SSE2. No PAE, APIC, MTRR, SEP: the
+ * guest has 32-bit paging, the 8259s and INT. */
+#define FEATURES_EDX 0x0780A13Du
+#define FEATURES_ECX 0x00000001u /* SSE3 */
+#define HYPERVISOR_PRESENT 0x80000000u
+
+static unsigned mode_number(const struct vcpu *vcpu)
+{
+    for (unsigned i = 0; i < vmm_mode_count; i++) {
+        if (vmm_modes[i] == vcpu->mode)
+            return i + 1;
+    }
+    return 0;
+}
+
+void guest_cpuid(struct vcpu *vcpu)
+{
+    uint32_t leaf = vcpu->gpr[GPR_EAX], r[4] = {0, 0, 0, 0};
+    switch (leaf) {
+    case 0:
+        cpuid(0, r);
+        r[0] = 1;
+        break;
+    case 1:
+        cpuid(1, r);
+        r[1] = 0;
+        r[2] = (r[2] & FEATURES_ECX) | HYPERVISOR_PRESENT;
+        r[3] &= FEATURES_EDX;
+        break;
+    case LEAF_SIGNATURE:
+        r[0] = LEAF_MODE;
+        memcpy(&r[1], "TrivisorTriv", 12);
+        break;
+    case LEAF_MODE:
+        r[0] = mode_number(vcpu);
+        break;
+    case 0x80000000u:
+        r[0] = 0x80000000u;
+        break;
+    }
+    vcpu->gpr[GPR_EAX] = r[0];
+    vcpu->gpr[GPR_EBX] = r[1];
+    vcpu->gpr[GPR_ECX] = r[2];
+    vcpu->gpr[GPR_EDX] = r[3];
+}
+
+static void set_edx_eax(struct vcpu *vcpu, uint64_t v)
+{
+    vcpu->gpr[GPR_EAX] = (uint32_t)v;
+    vcpu->gpr[GPR_EDX] = (uint32_t)(v >> 32);
+}
+
+bool guest_rdmsr(struct vcpu *vcpu)
+{
+    switch (vcpu->gpr[GPR_ECX]) {
+    case MSR_TSC:
+        set_edx_eax(vcpu, rdtsc() + vcpu->tsc_offset);
+        return true;
+    case MSR_SYSENTER_CS:
+        set_edx_eax(vcpu, vcpu->sysenter_cs);
+        return true;
+    case MSR_SYSENTER_ESP:
+        set_edx_eax(vcpu, vcpu->sysenter_esp);
+        return true;
+    case MSR_SYSENTER_EIP:
+        set_edx_eax(vcpu, vcpu->sysenter_eip);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool guest_wrmsr(struct vcpu *vcpu)
+{
+    uint64_t v = (uint64_t)vcpu->gpr[GPR_EDX] << 32 | vcpu->gpr[GPR_EAX];
+    switch (vcpu->gpr[GPR_ECX]) {
+    case MSR_TSC:
+        vcpu->tsc_offset = v - rdtsc();
+        break;
+    case MSR_SYSENTER_CS:
+        vcpu->sysenter_cs = (uint32_t)v;
+        break;
+    case MSR_SYSENTER_ESP:
+        vcpu->sysenter_esp = (uint32_t)v;
+        break;
+    case MSR_SYSENTER_EIP:
+        vcpu->sysenter_eip = (uint32_t)v;
+        break;
+    default:
+        return false;
+    }
+    vcpu->dirty |= DIRTY_MSR;
+    return true;
+}

@@ -1,0 +1,43 @@
+/* Private to hypervisor/: bringing up and using the host machine. */
+#ifndef TRIVISOR_HOST_H
+#define TRIVISOR_HOST_H
+
+#include "types.h"
+#include "vmm.h"
+
+/* GDT, IDT, TSS, PICs (all lines masked). Interrupts stay off. */
+void host_traps_init(void);
+/* Open one line of the host's PICs; handler runs with interrupts off, EOI is sent for it. */
+void host_irq_open(unsigned irq, void (*handler)(void));
+void host_trap(struct host_frame *frame);
+/* panic() with the registers of a trap that the VMM itself took. */
+void panic_frame(const struct host_frame *frame) __attribute__((noreturn));
+
+/* Measure the TSC against the PIT, then own PIT channel 0 as a one-shot timer. */
+void host_timer_init(void);
+/* Nanoseconds since host_timer_init(), from the TSC. */
+uint64_t host_now_ns(void);
+/* Interrupt (set host_work) at host_now_ns() == deadline or soon after; replaces the last one. */
+void host_timer_set(uint64_t deadline_ns);
+
+/* COM1 and COM2. Output is polled with a bound; a port that is not there swallows it. */
+void host_serial_init(void);
+void host_serial_put(unsigned port_index, uint8_t byte);
+/* Next input byte of COM1, or -1. */
+int host_serial_get(void);
+/* Next keyboard scancode, or -1. */
+int host_key_get(void);
+void host_input_init(void);
+
+/* Wait until both serial ports are empty, then switch the machine off with the status. */
+void host_power_off(int status) __attribute__((noreturn));
+
+/* Sleep until an interrupt handler has run. */
+void host_idle(void);
+
+/* Memory below DIRECT_MAP_SIZE that is free after boot: set up the page pool. */
+void pages_init(hpa_t start, hpa_t end);
+/* Take n bytes (4 MB multiple), 4 MB aligned, for a guest; 0 when there is not enough. */
+hpa_t guest_ram_alloc(uint32_t bytes);
+
+#endif

@@ -1,0 +1,85 @@
+/*
+ * Shadow page tables for a guest with 32-bit paging, in PAE format: a virtual TLB.
+ *
+ * The shadow holds what a TLB may hold. Entries appear on faults, from the guest's own tables at
+ * that moment; INVLPG, CR3 and CR0/CR4 loads drop them as the manual says they drop TLB entries
+ * (SDM vol. 3A section 4.10). So the guest's tables need no watching: a guest that forgets to
+ * invalidate sees stale translations, as it would on hardware.
+ *
+ * There are two roots for the one guest address space. Both are walked by a CPU at CPL 3, so the
+ * guest's U/S bit cannot be left to the hardware: which root is loaded decides.
+ *   SHADOW_KERNEL  everything the guest kernel may reach
+ *   SHADOW_USER    only pages with U/S set in the guest's tables
+ */
+#ifndef TRIVISOR_SHADOW_H
+#define TRIVISOR_SHADOW_H
+
+#include "vm.h"
+
+enum shadow_root_id { SHADOW_KERNEL, SHADOW_USER, SHADOW_ROOTS };
+
+#define SHADOW_PDES 1920 /* 2 MB slots below VMM_BASE */
+#define SHADOW_POOL 384  /* page tables in the pool; when it is empty everything is dropped */
+#define SHADOW_TRACK 24  /* entries of a table remembered one by one, for cheap clearing */
+
+struct shadow_table {
+    uint64_t *pt;
+    uint16_t count; /* entries set since the table was taken; above SHADOW_TRACK: many */
+    uint16_t used[SHADOW_TRACK];
+    bool local; /* holds an entry that a CR3 load must drop */
+    uint16_t pde;
+    uint8_t root;
+};
+
+struct shadow {
+    struct vm *vm;
+    uint64_t *pdpt[SHADOW_ROOTS]; /* 4 entries, 32-byte aligned, below 4 GB */
+    uint64_t *pd[SHADOW_ROOTS][4];
+    uint64_t pde_flags[SHADOW_ROOTS]; /* in every directory entry: PTE_NX keeps a root unexecuted */
+    struct shadow_table table[SHADOW_POOL];
+    uint16_t in_use[SHADOW_POOL], free[SHADOW_POOL];
+    unsigned in_use_count, free_count;
+    int16_t slot[SHADOW_ROOTS][SHADOW_PDES]; /* index into table[], -1: none */
+    void *hole_read;   /* a page of ones: what a hole reads as */
+    void *hole_bucket; /* takes one instruction's write to a hole */
+    uint64_t fills, flushes;
+    bool stale; /* entries were removed: CR3 must be reloaded before the guest runs */
+};
+
+enum shadow_result {
+    SHADOW_FILLED,   /* an entry was set: run the instruction again */
+    SHADOW_FAULT,    /* the guest's own page fault; *error is its error code */
+    SHADOW_WATCHED,  /* a write to a page in vm->page_watch */
+    SHADOW_HOLE,     /* a write where the guest has no memory */
+    SHADOW_RESERVED, /* the guest maps something into the VMM's range and used it */
+};
+
+/* Set up empty roots. kernel_nx: no guest page is executable through SHADOW_KERNEL (its code runs
+ * from a code window). Returns NULL, or a sentence when memory is short. */
+const char *shadow_init(struct shadow *shadow, struct vm *vm, bool kernel_nx);
+void shadow_free(struct shadow *shadow);
+
+/* What to load into CR3 for a root. */
+hpa_t shadow_cr3(const struct shadow *shadow, enum shadow_root_id root);
+
+/*
+ * A page fault at gva (host error code: only PF_W is used) while the root was loaded.
+ * *gpa receives the guest physical address, where the walk succeeded.
+ */
+enum shadow_result shadow_fault(struct shadow *shadow, enum shadow_root_id root, gva_t gva,
+                                uint32_t host_error, uint32_t *error, gpa_t *gpa);
+
+/* For one stepped instruction: let writes to gva through, to the guest page at gpa or, for a hole,
+ * to a page that is thrown away. Undo with shadow_drop_page(). */
+void shadow_open_page(struct shadow *shadow, enum shadow_root_id root, gva_t gva, gpa_t gpa);
+
+/* Forget one page in both roots (INVLPG). */
+void shadow_drop_page(struct shadow *shadow, gva_t gva);
+
+/* Forget everything, global pages only if asked. */
+void shadow_drop_all(struct shadow *shadow, bool global_too);
+
+/* A page joined vm->page_watch: make sure that no writable entry for it is left. */
+void shadow_protect(struct shadow *shadow, gpa_t gpa);
+
+#endif

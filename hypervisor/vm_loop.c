@@ -1,0 +1,116 @@
+/* The vCPU loop: devices, pending interrupts, enter the guest, handle the exit. */
+#include "vm_loop.h"
+
+#include "cpu.h"
+#include "host.h"
+#include "x86.h"
+
+#define RING 16
+
+static struct {
+    enum exit_reason reason;
+    uint32_t eip;
+} ring[RING];
+static unsigned ring_next;
+
+void print_last_exits(void)
+{
+    kprintf("last exits, newest last:\n");
+    for (unsigned i = 0; i < RING; i++) {
+        unsigned slot = (ring_next + i) % RING;
+        if (ring[slot].reason != EXIT_NONE)
+            kprintf("  %s at %08x\n", exit_reason_name(ring[slot].reason), ring[slot].eip);
+    }
+}
+
+int exits_json(const struct vcpu *vcpu, const uint64_t *base, char *buf, unsigned size)
+{
+    unsigned n = 0;
+    const char *comma = "";
+    n += ksnprintf(buf, size, "{");
+    for (unsigned r = 1; r < EXIT_REASON_COUNT && n < size; r++) {
+        uint64_t count = vcpu->exit_count[r] - (base ? base[r] : 0);
+        if (!count)
+            continue;
+        n += ksnprintf(buf + n, size - n, "%s\"%s\":%llu", comma, exit_reason_name(r), count);
+        comma = ",";
+    }
+    if (n < size)
+        n += ksnprintf(buf + n, size - n, "}");
+    return (int)n;
+}
+
+void vm_record_stats(struct vm *vm)
+{
+    static char exits[1024], more[1024];
+    exits_json(&vm->vcpu, NULL, exits, sizeof(exits));
+    more[0] = 0;
+    if (vm->vcpu.mode->stats)
+        vm->vcpu.mode->stats(&vm->vcpu, more, sizeof(more));
+    record("{\"type\":\"stats\",\"vm\":\"%s\",\"mode\":\"%s\",\"exits\":%s%s%s}", vm->name,
+           vm->vcpu.mode->name, exits, more[0] ? "," : "", more);
+}
+
+/* Input from the host to the guest's devices, time, and the next wake-up. */
+static void do_host_work(struct vm *vm)
+{
+    host_work = false;
+    while (devices_serial_room(&vm->dev)) {
+        int byte = host_serial_get();
+        if (byte < 0)
+            break;
+        devices_serial_in(&vm->dev, (uint8_t)byte);
+    }
+    while (devices_key_room(&vm->dev)) {
+        int code = host_key_get();
+        if (code < 0)
+            break;
+        devices_key_in(&vm->dev, (uint8_t)code);
+    }
+    devices_tick(&vm->dev);
+    host_timer_set(devices_deadline(&vm->dev));
+}
+
+static void inject_irq(struct vcpu *vcpu)
+{
+    const struct vmm_mode *mode = vcpu->mode;
+    struct devices *dev = &vcpu->vm->dev;
+    if (!devices_irq_pending(dev)) {
+        mode->irq_window(vcpu, false);
+        return;
+    }
+    if (!mode->can_take_irq(vcpu)) {
+        mode->irq_window(vcpu, true);
+        return;
+    }
+    struct event irq = {.kind = EVENT_IRQ, .vector = devices_irq_ack(dev)};
+    mode->inject(vcpu, &irq);
+    vcpu->halted = false;
+    mode->irq_window(vcpu, devices_irq_pending(dev));
+}
+
+void vm_run(struct vm *vm)
+{
+    struct vcpu *vcpu = &vm->vcpu;
+    struct exit exit;
+    host_work = true;
+    while (!vm->stopped) {
+        if (host_work)
+            do_host_work(vm);
+        inject_irq(vcpu);
+        if (vcpu->halted) {
+            if (!(vcpu->eflags & FL_IF))
+                vm_kill(vm, "HLT with interrupts disabled: nothing can wake this CPU again");
+            else
+                host_idle();
+            continue;
+        }
+        exit.insn_len = 0;
+        vcpu->mode->run(vcpu, &exit);
+        vcpu->exit_count[exit.reason]++;
+        ring[ring_next].reason = exit.reason;
+        ring[ring_next].eip = vcpu->eip;
+        ring_next = (ring_next + 1) % RING;
+        exit_dispatch(vcpu, &exit);
+    }
+}

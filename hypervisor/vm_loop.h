@@ -1,0 +1,31 @@
+/* Private to hypervisor/: running a VM and handling its exits. */
+#ifndef TRIVISOR_VM_LOOP_H
+#define TRIVISOR_VM_LOOP_H
+
+#include "mode.h"
+#include "vm.h"
+
+/* Run the VM in the attached mode until it stops. */
+void vm_run(struct vm *vm);
+
+/* Handle one normalised exit: exits.c. */
+void exit_dispatch(struct vcpu *vcpu, struct exit *exit);
+
+/* A write to or read from a guest physical hole: read all ones, drop writes. mmio.c. */
+void mmio_access(struct vcpu *vcpu, struct exit *exit);
+
+/* CPUID and MSRs as the guest sees them: features.c. */
+void guest_cpuid(struct vcpu *vcpu);
+bool guest_rdmsr(struct vcpu *vcpu); /* false: #GP */
+bool guest_wrmsr(struct vcpu *vcpu);
+
+/* The last exits of all VMs, newest last, for a panic or a kill. */
+void print_last_exits(void);
+
+/* JSON object of the non-zero counts in exit_count[] minus base[] (base may be NULL). */
+int exits_json(const struct vcpu *vcpu, const uint64_t *base, char *buf, unsigned size);
+
+/* Statistics record of a VM on COM2. */
+void vm_record_stats(struct vm *vm);
+
+#endif

@@ -1,0 +1,230 @@
+/* The patcher; see patcher.h. Encodings: SDM vol. 2. */
+#include "patcher.h"
+
+#include <string.h>
+
+#include "gmem.h"
+#include "multiboot.h"
+#include "vmm.h"
+
+#define NOP 0x90
+#define OFF(field) ((uint32_t)offsetof(struct pv_shared, field))
+#define IF_BYTE (OFF(virtual_if) + 1) /* bit 9 of EFLAGS is bit 1 of the second byte */
+
+struct plain {
+    const char *name;
+    uint8_t len, bytes[4];
+};
+
+static const struct plain plain[PV_OP_COUNT] = {
+    [PV_OP_CLI] = {"cli", 1, {0xFA}},
+    [PV_OP_STI] = {"sti", 1, {0xFB}},
+    [PV_OP_PUSHF] = {"pushf", 2, {0x9C, 0x58}},
+    [PV_OP_POPF] = {"popf", 2, {0x50, 0x9D}},
+    [PV_OP_IRET] = {"iret", 1, {0xCF}},
+    [PV_OP_HLT] = {"hlt", 1, {0xF4}},
+    [PV_OP_STI_HLT] = {"sti-hlt", 2, {0xFB, 0xF4}},
+    [PV_OP_IN8] = {"in8", 1, {0xEC}},
+    [PV_OP_IN16] = {"in16", 2, {0x66, 0xED}},
+    [PV_OP_IN32] = {"in32", 1, {0xED}},
+    [PV_OP_OUT8] = {"out8", 1, {0xEE}},
+    [PV_OP_OUT16] = {"out16", 2, {0x66, 0xEF}},
+    [PV_OP_OUT32] = {"out32", 1, {0xEF}},
+    [PV_OP_READ_CR0] = {"read-cr0", 3, {0x0F, 0x20, 0xC0}},
+    [PV_OP_WRITE_CR0] = {"write-cr0", 3, {0x0F, 0x22, 0xC0}},
+    [PV_OP_READ_CR2] = {"read-cr2", 3, {0x0F, 0x20, 0xD0}},
+    [PV_OP_READ_CR3] = {"read-cr3", 3, {0x0F, 0x20, 0xD8}},
+    [PV_OP_WRITE_CR3] = {"write-cr3", 3, {0x0F, 0x22, 0xD8}},
+    [PV_OP_READ_CR4] = {"read-cr4", 3, {0x0F, 0x20, 0xE0}},
+    [PV_OP_WRITE_CR4] = {"write-cr4", 3, {0x0F, 0x22, 0xE0}},
+    [PV_OP_INVLPG] = {"invlpg", 3, {0x0F, 0x01, 0x38}},
+    [PV_OP_CPUID] = {"cpuid", 2, {0x0F, 0xA2}},
+};
+
+const char *pv_op_name(uint8_t op)
+{
+    return op < PV_OP_COUNT && plain[op].name ? plain[op].name : "?";
+}
+
+bool pv_plain_bytes(uint8_t op, uint8_t out[PV_SITE_LEN])
+{
+    if (op >= PV_OP_COUNT || !plain[op].name)
+        return false;
+    memset(out, NOP, PV_SITE_LEN);
+    memcpy(out, plain[op].bytes, plain[op].len);
+    return true;
+}
+
+static uint8_t *put32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        *p++ = (uint8_t)(v >> 8 * i);
+    return p;
+}
+
+static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, unsigned n)
+{
+    memcpy(p, bytes, n);
+    return p + n;
+}
+#define PUT(p, ...) put_bytes(p, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site,
+                      uint8_t out[PV_SITE_LEN])
+{
+    memset(out, NOP, PV_SITE_LEN);
+    switch (op) {
+    case PV_OP_CLI: /* mov byte [virtual_if + 1], 0 */
+        out = PUT(out, 0xC6, 0x05);
+        out = put32(out, note->shared_page + IF_BYTE);
+        *out = 0;
+        break;
+    case PV_OP_READ_CR2: /* mov eax, [cr2] */
+        *out = 0xA1;
+        put32(out + 1, note->shared_page + OFF(cr2));
+        break;
+    case PV_OP_IRET: /* int PV_GATE_IRET */
+        PUT(out, 0xCD, PV_GATE_IRET);
+        break;
+    default: /* call stub */
+        *out = 0xE8;
+        put32(out + 1, note->hypercall_page + op * PV_STUB_SIZE - (site + 5));
+    }
+}
+
+/* "ecx = number; trap; return" */
+static void generic_stub(uint8_t *p, uint32_t number)
+{
+    p = PUT(p, 0xB9);
+    p = put32(p, number);
+    PUT(p, 0xCD, PV_GATE_CALL, 0xC3);
+}
+
+/* Set virtual_if; trap only when an event waits for it. */
+static uint8_t *sti_code(uint8_t *p, const struct pv_note *note, uint32_t number)
+{
+    p = PUT(p, 0xC6, 0x05); /* mov byte [virtual_if + 1], 2 */
+    p = put32(p, note->shared_page + IF_BYTE);
+    p = PUT(p, 0x02);
+    p = PUT(p, 0x83, 0x3D); /* cmp dword [event_pending], 0 */
+    p = put32(p, note->shared_page + OFF(event_pending));
+    p = PUT(p, 0x00);
+    p = PUT(p, 0x75, 0x01, 0xC3); /* jne +1; ret */
+    p = PUT(p, 0x51, 0xB9);       /* push ecx; mov ecx, number */
+    p = put32(p, number);
+    return PUT(p, 0xCD, PV_GATE_CALL, 0x59, 0xC3); /* int; pop ecx; ret */
+}
+
+/* eax = the real flags with the virtual IF in place of the real one */
+static void pushf_stub(uint8_t *p, const struct pv_note *note)
+{
+    p = PUT(p, 0x9C, 0x58);             /* pushf; pop eax */
+    p = PUT(p, 0x80, 0xE4, 0xFD);       /* and ah, ~2 */
+    p = PUT(p, 0x0B, 0x05);             /* or eax, [virtual_if] */
+    p = put32(p, note->shared_page + OFF(virtual_if));
+    PUT(p, 0xC3);
+}
+
+static void popf_stub(uint8_t *p, const struct pv_note *note)
+{
+    p = PUT(p, 0x50, 0x9D);             /* push eax; popf: all that CPL 3 may change */
+    p = PUT(p, 0xF6, 0xC4, 0x02);       /* test ah, 2 */
+    p = PUT(p, 0x75, 0x08);             /* jnz sti */
+    p = PUT(p, 0xC6, 0x05);             /* mov byte [virtual_if + 1], 0 */
+    p = put32(p, note->shared_page + IF_BYTE);
+    p = PUT(p, 0x00, 0xC3);             /* ret */
+    sti_code(p, note, PV_OP_STI);
+}
+
+static void fill_hypercall_page(const struct patcher *p)
+{
+    uint8_t *page = p->hypercall_page;
+    memset(page, 0xCC, PAGE_SIZE);
+    PUT(page, 0xCD, PV_GATE_CALL, 0xC3); /* stub 0: the caller has set ECX */
+    for (uint8_t op = 1; op < PV_OP_COUNT; op++)
+        generic_stub(page + op * PV_STUB_SIZE, op);
+    sti_code(page + PV_OP_STI * PV_STUB_SIZE, &p->note, PV_OP_STI);
+    pushf_stub(page + PV_OP_PUSHF * PV_STUB_SIZE, &p->note);
+    popf_stub(page + PV_OP_POPF * PV_STUB_SIZE, &p->note);
+}
+
+/* The VMM's pointer to n bytes of the loaded kernel at gva, or NULL. */
+static uint8_t *kernel_bytes(const struct vm *vm, uint32_t gva, uint32_t n)
+{
+    gpa_t first, last;
+    if (!elf_gva_to_gpa(vm->image, vm->image_size, gva, &first) ||
+        !elf_gva_to_gpa(vm->image, vm->image_size, gva + n - 1, &last) || last != first + n - 1)
+        return NULL;
+    return guest_ram(vm, first, n);
+}
+
+static bool check_site(const struct vm *vm, const struct pv_site *site, char *why, unsigned size)
+{
+    uint8_t want[PV_SITE_LEN];
+    const uint8_t *have = kernel_bytes(vm, site->gva, PV_SITE_LEN);
+    if (site->len != PV_SITE_LEN || !pv_plain_bytes(site->op, want)) {
+        ksnprintf(why, size, "the site at %08x has length %u and operation %u, which version %u of "
+                             "the ABI does not know",
+                  site->gva, site->len, site->op, PV_ABI_VERSION);
+        return false;
+    }
+    if (!have || memcmp(have, want, PV_SITE_LEN)) {
+        ksnprintf(why, size, "the site at %08x does not hold the plain instruction %s", site->gva,
+                  pv_op_name(site->op));
+        return false;
+    }
+    return true;
+}
+
+const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned size)
+{
+    const void *desc;
+    uint32_t desc_size;
+    memset(p, 0, sizeof(*p));
+    if (!multiboot_find_note(vm->image, vm->image_size, "Trivisor", PV_NOTE_TYPE, &desc,
+                             &desc_size) ||
+        desc_size < sizeof(p->note))
+        return "the guest kernel has no paravirtual note (it was not written for this mode)";
+    memcpy(&p->note, desc, sizeof(p->note));
+    if (p->note.abi_version != PV_ABI_VERSION) {
+        ksnprintf(why, size, "the guest kernel wants version %u of the paravirtual ABI, this is %u",
+                  p->note.abi_version, PV_ABI_VERSION);
+        return why;
+    }
+    p->hypercall_page = kernel_bytes(vm, p->note.hypercall_page, PAGE_SIZE);
+    p->shared = (struct pv_shared *)kernel_bytes(vm, p->note.shared_page, PAGE_SIZE);
+    if (((p->note.hypercall_page | p->note.shared_page) & ~PAGE_MASK) || !p->hypercall_page ||
+        !p->shared)
+        return "the hypercall or shared page of the guest kernel's note is not a page of the kernel";
+    const uint32_t bytes = p->note.sites_end - p->note.sites;
+    p->sites = (const struct pv_site *)kernel_bytes(vm, p->note.sites, bytes ? bytes : 1);
+    if (p->note.sites_end < p->note.sites || bytes % sizeof(struct pv_site) || !p->sites)
+        return "the site table of the guest kernel's note is not inside the kernel";
+    p->site_count = bytes / sizeof(struct pv_site);
+    for (uint32_t i = 0; i < p->site_count; i++) {
+        if (!check_site(vm, &p->sites[i], why, size))
+            return why;
+    }
+    return NULL;
+}
+
+void patcher_apply(struct patcher *p, struct vm *vm)
+{
+    fill_hypercall_page(p);
+    for (uint32_t i = 0; i < p->site_count; i++)
+        pv_patched_bytes(&p->note, p->sites[i].op, p->sites[i].gva,
+                         kernel_bytes(vm, p->sites[i].gva, PV_SITE_LEN));
+    p->patched = p->site_count;
+    p->shared->version = PV_ABI_VERSION;
+    p->shared->patched_sites = p->patched;
+}
+
+void patcher_undo(struct patcher *p, struct vm *vm)
+{
+    for (uint32_t i = 0; i < p->site_count; i++)
+        pv_plain_bytes(p->sites[i].op, kernel_bytes(vm, p->sites[i].gva, PV_SITE_LEN));
+    memset(p->hypercall_page, 0xCC, PAGE_SIZE);
+    p->patched = 0;
+    p->shared->version = 0;
+    p->shared->patched_sites = 0;
+}

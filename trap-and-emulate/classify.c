@@ -1,0 +1,294 @@
+/* What a trap at CPL 3 means for the guest. */
+#include <string.h>
+
+#include "cpu.h"
+#include "engine.h"
+#include "gmem.h"
+
+static void exit_exception(struct exit *exit, uint8_t vector, bool has_error, uint32_t error)
+{
+    exit->reason = EXIT_EXCEPTION;
+    exit->exception.event = (struct event){
+        .kind = EVENT_EXCEPTION, .vector = vector, .has_error = has_error, .error = error};
+}
+
+static void exit_page_fault(struct exit *exit, uint32_t error, gva_t gva)
+{
+    exit_exception(exit, VEC_PF, true, error);
+    exit->exception.event.cr2 = gva;
+}
+
+static void exit_kill(struct exit *exit, const char *reason)
+{
+    exit->reason = EXIT_KILL;
+    exit->kill.reason = reason;
+}
+
+/* Under which reason an instruction that the emulator completed is counted. */
+static enum exit_reason reason_of(enum insn_op op)
+{
+    switch (op) {
+    case OP_CLI:
+    case OP_STI:
+    case OP_PUSHF:
+    case OP_POPF:
+        return EXIT_FLAGS;
+    case OP_IRET:
+        return EXIT_IRET;
+    case OP_INT3:
+    case OP_INTN:
+    case OP_INTO:
+    case OP_INT1:
+        return EXIT_SOFT_INT;
+    case OP_LGDT:
+    case OP_SGDT:
+    case OP_LIDT:
+    case OP_SIDT:
+    case OP_LLDT:
+    case OP_SLDT:
+    case OP_LTR:
+    case OP_STR:
+    case OP_SMSW:
+    case OP_LAR:
+    case OP_LSL:
+    case OP_VERR:
+    case OP_VERW:
+        return EXIT_DESCRIPTOR;
+    default:
+        return EXIT_SEGMENT;
+    }
+}
+
+/* The decoded instruction at EIP; from the cache when it is scanned kernel code. */
+static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *exit)
+{
+    const gva_t pc = sw_pc(sw->vcpu);
+    if (!sw->policy->window || sw->user)
+        return fetch_decode(sw->vcpu, buf, exit) ? buf : NULL;
+    const unsigned slot = (pc ^ pc >> 8) % SITE_CACHE;
+    if (sw->site[slot].valid && sw->site[slot].gva == pc)
+        return &sw->site[slot].insn;
+    if (!fetch_decode(sw->vcpu, buf, exit))
+        return NULL;
+    const struct code_page *page = window_lookup(sw, pc);
+    if (page && code_page_is_start(page, pc) &&
+        (pc & (PAGE_SIZE - 1)) + buf->len <= PAGE_SIZE) {
+        sw->site[slot].gva = pc;
+        sw->site[slot].valid = true;
+        sw->site[slot].insn = *buf;
+    }
+    return buf;
+}
+
+void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
+{
+    struct insn buf;
+    const struct insn *insn = fetch(sw, &buf, exit);
+    if (!insn)
+        return;
+    switch (emulate(sw->vcpu, insn, exit)) {
+    case EMU_DONE:
+        exit->reason = reason_of(insn->op);
+        break;
+    case EMU_EXIT:
+    case EMU_FAULT:
+        break;
+    case EMU_UNHANDLED:
+        exit->reason = EXIT_EXCEPTION;
+        exit->exception.event = *native;
+        break;
+    }
+    if (sw->step && exit->reason != EXIT_EXCEPTION)
+        sw_step_end(sw); /* the stepped instruction is done */
+}
+
+void sw_page_written(struct vm *vm, gpa_t page)
+{
+    struct sw *sw = sw_of(&vm->vcpu);
+    const uint8_t watch = vm->page_watch[page >> PAGE_SHIFT];
+    if (watch & WATCH_CODE)
+        window_drop_gpa(sw, page & PAGE_MASK);
+    if (watch & WATCH_TABLE)
+        sw->gdt_stale = true;
+}
+
+void sw_step_end(struct sw *sw)
+{
+    if (sw->step == STEP_WRITE) {
+        shadow_drop_page(&sw->shadow, sw->step_gva);
+        if (guest_ram(sw->vcpu->vm, sw->step_gpa, 1))
+            sw_page_written(sw->vcpu->vm, sw->step_gpa);
+    }
+    sw->step = STEP_NONE;
+}
+
+static void step_over_write(struct sw *sw, struct exit *exit, gva_t gva, gpa_t gpa)
+{
+    /* A second page of the same instruction: what is open now is closed and noted first; the
+     * instruction then faults on one page after the other, but not for ever: MOVS between two
+     * watched pages is rare enough to be refused. */
+    if (sw->step == STEP_WRITE) {
+        if ((sw->step_gva & PAGE_MASK) != (gva & PAGE_MASK))
+            exit_kill(exit, "one instruction writes to two watched pages");
+        return;
+    }
+    sw->step = STEP_WRITE;
+    sw->step_gva = gva & PAGE_MASK;
+    sw->step_gpa = gpa & PAGE_MASK;
+    shadow_open_page(&sw->shadow, sw->user ? SHADOW_USER : SHADOW_KERNEL, gva, gpa);
+}
+
+/* Control reached a byte of the window that nothing was copied to. */
+static void scan_here(struct sw *sw, struct exit *exit)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    struct insn insn;
+    const int bits = vcpu->seg[SREG_CS].attr & SEG_DB ? 32 : 16;
+    exit->reason = EXIT_SCAN;
+    if (window_scan(sw, sw_pc(vcpu), bits) == SCAN_OK)
+        return;
+    /* The guest has no code there. What hardware would raise, the fetch finds out. */
+    if (fetch_decode(vcpu, &insn, exit))
+        exit_kill(exit, "the guest executes from memory that is not RAM, or across the end of a "
+                        "16 MB region of the code window");
+}
+
+/* A fetch fault of the guest kernel: its EIP is outside of what the window shows. */
+static void window_fault(struct sw *sw, struct exit *exit, gva_t linear)
+{
+    const gva_t pc = linear - window_offset(&sw->window);
+    exit->reason = EXIT_WINDOW;
+    if (sw->window.current < 0 ||
+        (pc & ~(WINDOW_SIZE - 1)) != sw->window.region[sw->window.current].base) {
+        if (pc != sw_pc(sw->vcpu)) {
+            exit_kill(exit, "an instruction crosses the end of a 16 MB region of the code window");
+            return;
+        }
+        if (!window_show(sw, pc)) {
+            exit_kill(exit, "too little memory for the code window");
+            return;
+        }
+        sw->vcpu->dirty |= DIRTY_SEG;
+        return;
+    }
+    scan_here(sw, exit);
+}
+
+static void page_fault(struct sw *sw, struct exit *exit)
+{
+    const gva_t gva = read_cr2();
+    const uint32_t error = sw->frame.error;
+    uint32_t guest_error = 0;
+    gpa_t gpa = 0;
+    if (sw->policy->window && !sw->user && (error & PF_I)) {
+        window_fault(sw, exit, gva);
+        return;
+    }
+    switch (shadow_fault(&sw->shadow, sw->user ? SHADOW_USER : SHADOW_KERNEL, gva, error,
+                         &guest_error, &gpa)) {
+    case SHADOW_FILLED:
+        exit->reason = EXIT_SHADOW_FILL;
+        break;
+    case SHADOW_FAULT:
+        exit_page_fault(exit, guest_error, gva);
+        exit->exception.event.error = guest_error;
+        break;
+    case SHADOW_WATCHED:
+        exit->reason = EXIT_TRACED_WRITE;
+        step_over_write(sw, exit, gva, gpa);
+        break;
+    case SHADOW_HOLE:
+        exit->reason = EXIT_HOLE_WRITE;
+        step_over_write(sw, exit, gva, gpa);
+        break;
+    case SHADOW_RESERVED:
+        exit_kill(exit, "the guest uses linear addresses from 0xF0000000 up, which the VMM keeps "
+                        "for itself in software modes");
+        break;
+    }
+}
+
+/* #BP: an unscanned byte, a trap site, or the guest's own INT3. */
+static void breakpoint(struct sw *sw, struct exit *exit)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    struct event native = {.kind = EVENT_SOFT_INT, .vector = VEC_BP};
+    vcpu->eip--; /* the trap is reported behind its byte */
+    if (sw->policy->window && !sw->user) {
+        const gva_t pc = sw_pc(vcpu);
+        const struct code_page *page = window_lookup(sw, pc);
+        if (!page || !code_page_is_start(page, pc)) {
+            scan_here(sw, exit);
+            return;
+        }
+    }
+    sw_emulate(sw, exit, &native);
+}
+
+static void debug(struct sw *sw, struct exit *exit)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    const bool guest_tf = vcpu->eflags & FL_TF;
+    vcpu->int_shadow = 0; /* one instruction has passed, even if it jumped to itself */
+    exit->reason = EXIT_STEP;
+    if (sw->step) {
+        if (sw->step == STEP_SHADOW)
+            exit->reason = EXIT_IRQ_WINDOW;
+        sw_step_end(sw);
+        if (!guest_tf)
+            return;
+    }
+    vcpu->dr[6] |= 0x4000u; /* BS: single step, SDM vol. 3B section 17.2.3 */
+    exit_exception(exit, VEC_DB, false, 0);
+}
+
+static bool has_error_code(uint8_t vector)
+{
+    return vector == VEC_DF || (vector >= VEC_TS && vector <= VEC_PF) || vector == VEC_AC;
+}
+
+void sw_classify(struct sw *sw, struct exit *exit)
+{
+    const uint8_t vector = (uint8_t)sw->frame.vector;
+    struct event native = {.kind = EVENT_EXCEPTION,
+                           .vector = vector,
+                           .has_error = has_error_code(vector),
+                           .error = sw->frame.error};
+    switch (vector) {
+    case VEC_PF:
+        page_fault(sw, exit);
+        return;
+    case VEC_GP:
+    case VEC_NP:
+    case VEC_SS:
+        sw_emulate(sw, exit, &native);
+        return;
+    case VEC_BP:
+        breakpoint(sw, exit);
+        return;
+    case VEC_DB:
+        debug(sw, exit);
+        return;
+    case VEC_NMI:
+    case VEC_MC:
+        exit->reason = EXIT_NONE; /* the host's, and there is nothing to do about it */
+        return;
+    }
+    if (vector >= HOST_IRQ_BASE && vector < HOST_IRQ_BASE + 16) {
+        host_irq_handle(vector);
+        exit->reason = EXIT_HOST_IRQ;
+    } else if (vector >= 32) {
+        /* Only gates with DPL 3 get here: a VMM gate of the para policy. In other hands it is an
+         * INT n of the guest, of two bytes. */
+        if (sw->policy->gate && !sw->user && sw->policy->gate(sw, vector, exit))
+            return;
+        sw->vcpu->eip -= 2;
+        sw_emulate(sw, exit, &native);
+    } else if (vector == VEC_OF) {
+        sw->vcpu->eip--;
+        sw_emulate(sw, exit, &native);
+    } else {
+        exit->reason = EXIT_EXCEPTION;
+        exit->exception.event = native;
+    }
+}

@@ -1,0 +1,239 @@
+/* The deprivileged engine: attach, enter, leave. */
+#include "engine.h"
+
+#include <string.h>
+
+#include "cpu.h"
+#include "gmem.h"
+
+/* EFLAGS bits that guest code at CPL 3 changes for real; the others are kept in the vCPU. */
+#define FL_NATIVE (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID)
+
+#define ENTRY_OFFSET(field) (offsetof(struct sw_frame, field))
+_Static_assert(ENTRY_OFFSET(ds) == 128 && ENTRY_OFFSET(gs) == 140, "enter.asm: F_DS..F_GS");
+_Static_assert(ENTRY_OFFSET(vector) == 144 && ENTRY_OFFSET(eip) == 152, "enter.asm: F_VECTOR, F_EIP");
+_Static_assert(offsetof(struct vcpu, gpr) == 0 && GPR_EDI == 7, "enter.asm: V_ offsets");
+_Static_assert(offsetof(struct sw_frame, ss) + 4 == sizeof(struct sw_frame), "the CPU fills the end");
+
+#define CPUID7_ECX_UMIP (1u << 2)
+
+bool sw_supported(const char **why)
+{
+    (void)why; /* boot.asm has refused CPUs without PAE and NX */
+    return true;
+}
+
+static bool cpu_has_umip(void)
+{
+    uint32_t r[4];
+    cpuid(0, r);
+    if (r[0] < 7)
+        return false;
+    cpuid(7, r);
+    return r[2] & CPUID7_ECX_UMIP;
+}
+
+const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
+{
+    struct vm *vm = vcpu->vm;
+    const uint32_t watch_pages = ((vm->ram_size >> PAGE_SHIFT) + PAGE_SIZE - 1) / PAGE_SIZE;
+    struct sw *sw = pages_alloc((sizeof(*sw) + PAGE_SIZE - 1) / PAGE_SIZE, PAGE_SIZE);
+    if (!sw)
+        return "too little memory for the mode's state";
+    vcpu->backend = sw;
+    sw->vcpu = vcpu;
+    sw->policy = policy;
+    sw->gdt_stale = true;
+    vm->page_watch = pages_alloc(watch_pages, PAGE_SIZE);
+    vm->page_written = sw_page_written;
+    const char *why = vm->page_watch ? shadow_init(&sw->shadow, vm, policy->window)
+                                     : "too little memory for the page flags";
+    if (!why)
+        why = sw_segments_init(sw);
+    if (!why)
+        why = window_init(sw);
+    if (!why && policy->attach)
+        why = policy->attach(sw);
+    if (why)
+        return why;
+    if (option_present(vm->options, "umip=on")) {
+        if (!cpu_has_umip())
+            return "umip=on, but this CPU has no UMIP";
+        sw->umip = true;
+    }
+    vcpu->dirty = DIRTY_ALL;
+    return NULL;
+}
+
+static void unload(struct sw *sw)
+{
+    write_cr3(host_cr3());
+    write_cr4(read_cr4() & ~(CR4_UMIP | CR4_TSD | CR4_DE));
+    lgdt((uint32_t)host_gdt, HOST_GDT_LIMIT);
+    sw->loaded = false;
+}
+
+void sw_detach(struct vcpu *vcpu)
+{
+    struct sw *sw = sw_of(vcpu);
+    struct vm *vm = vcpu->vm;
+    const uint32_t watch_pages = ((vm->ram_size >> PAGE_SHIFT) + PAGE_SIZE - 1) / PAGE_SIZE;
+    sw_step_end(sw);
+    if (sw->policy->detach)
+        sw->policy->detach(sw);
+    unload(sw);
+    window_free(sw);
+    shadow_free(&sw->shadow);
+    sw_segments_free(sw);
+    pages_free(vm->page_watch, watch_pages);
+    vm->page_watch = NULL;
+    vm->page_written = NULL;
+    pages_free(sw, (sizeof(*sw) + PAGE_SIZE - 1) / PAGE_SIZE);
+    vcpu->backend = NULL;
+}
+
+void sw_sync(struct vcpu *vcpu)
+{
+    (void)vcpu; /* every exit leaves the canonical state complete */
+}
+
+/* Host control registers that follow the guest's. */
+static void load_control(struct sw *sw)
+{
+    const struct vcpu *vcpu = sw->vcpu;
+    const uint32_t guest0 = CR0_MP | CR0_EM | CR0_TS;
+    uint32_t cr0 = (read_cr0() & ~guest0) | (vcpu->cr0 & guest0);
+    uint32_t cr4 = read_cr4() & ~(CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_TSD | CR4_DE | CR4_UMIP);
+    cr4 |= vcpu->cr4 & (CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_DE);
+    if ((vcpu->cr4 & CR4_TSD) || vcpu->tsc_offset)
+        cr4 |= CR4_TSD;
+    if (sw->umip)
+        cr4 |= CR4_UMIP;
+    write_cr0(cr0);
+    write_cr4(cr4);
+}
+
+/* Load everything that is not loaded at every entry. */
+static void load_state(struct sw *sw, bool user)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    const bool switched = !sw->loaded || sw->user != user;
+    if (vcpu->dirty & (DIRTY_CR | DIRTY_MSR))
+        load_control(sw);
+    if (vcpu->dirty & (DIRTY_TABLE | DIRTY_CR))
+        sw->gdt_stale = true;
+    if (sw->gdt_stale)
+        sw_gdt_refresh(sw);
+    sw->user = user;
+    if (switched || sw->shadow.stale) {
+        write_cr3(shadow_cr3(&sw->shadow, user ? SHADOW_USER : SHADOW_KERNEL));
+        sw->shadow.stale = false;
+    }
+    if (switched)
+        lgdt((uint32_t)sw->gdt[user ? SHADOW_USER : SHADOW_KERNEL], HOST_GDT_LIMIT);
+    if (!sw->loaded) {
+        host_tss.esp0 = (uint32_t)(&sw->frame + 1);
+        host_user_trap = sw_user_trap;
+        host_fixup_from = (uint32_t)sw_enter_iret;
+        host_fixup_to = (uint32_t)sw_enter_failed;
+        sw->loaded = true;
+    }
+    sw_segments_choose(sw);
+    vcpu->dirty = 0;
+}
+
+void sw_run(struct vcpu *vcpu, struct exit *exit)
+{
+    struct sw *sw = sw_of(vcpu);
+    if (sw->triple_fault) {
+        exit->reason = EXIT_TRIPLE_FAULT;
+        return;
+    }
+    if (!(vcpu->cr0 & CR0_PE) || (vcpu->eflags & FL_VM)) {
+        exit->reason = EXIT_KILL;
+        exit->kill.reason = "the guest entered real or virtual-8086 mode, which software modes do "
+                            "not run";
+        return;
+    }
+    const bool user = vcpu_cpl(vcpu) == 3;
+    if (sw->policy->before_entry)
+        sw->policy->before_entry(sw);
+    if (vcpu->dirty || user != sw->user || sw->shadow.stale || sw->gdt_stale || !sw->loaded)
+        load_state(sw, user);
+    const uint32_t native = vcpu->eflags & (FL_NATIVE | FL_RF | FL_TF);
+    sw->frame.eflags = native | FL_IF | FL_R1 | (sw->step ? FL_TF : 0);
+    sw->frame.eip = vcpu->eip;
+    sw->frame.esp = vcpu->gpr[GPR_ESP];
+
+    sw_enter(vcpu, &sw->frame);
+
+    const uint32_t changes = FL_NATIVE | (sw->step ? 0 : FL_TF);
+    vcpu->eflags = (vcpu->eflags & ~changes) | (sw->frame.eflags & changes);
+    if (sw->frame.eip != vcpu->eip) {
+        vcpu->eflags &= ~FL_RF;
+        vcpu->int_shadow = 0;
+    }
+    vcpu->eip = sw->frame.eip;
+    vcpu->gpr[GPR_ESP] = sw->frame.esp;
+    sw_segments_collect(sw);
+    if (sw->policy->after_exit)
+        sw->policy->after_exit(sw);
+    sw_classify(sw, exit);
+}
+
+void sw_inject(struct vcpu *vcpu, const struct event *event)
+{
+    struct sw *sw = sw_of(vcpu);
+    sw_step_end(sw);
+    sw->bounces++;
+    if (!deliver_event(vcpu, event))
+        sw->triple_fault = true;
+}
+
+bool sw_can_take_irq(struct vcpu *vcpu)
+{
+    const struct sw *sw = sw_of(vcpu);
+    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE;
+}
+
+/* With IF clear, whatever sets it comes here anyway. In an interrupt shadow one instruction must
+ * pass first: step it. */
+void sw_irq_window(struct vcpu *vcpu, bool on)
+{
+    struct sw *sw = sw_of(vcpu);
+    if (on && sw->step == STEP_NONE && (vcpu->eflags & FL_IF) && vcpu->int_shadow)
+        sw->step = STEP_SHADOW;
+}
+
+void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
+{
+    struct sw *sw = sw_of(vcpu);
+    shadow_drop_page(&sw->shadow, gva);
+    if (sw->policy->window)
+        window_revalidate_page(sw, gva);
+}
+
+void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
+{
+    struct sw *sw = sw_of(vcpu);
+    struct walk walk;
+    uint32_t error;
+    shadow_drop_all(&sw->shadow, global_too);
+    if (sw->policy->window)
+        window_revalidate(sw, global_too);
+    if (!guest_walk(vcpu, vcpu->gdtr.base, ACCESS_PEEK, &walk, &error) ||
+        !sw->gdt_pages || (walk.gpa & PAGE_MASK) != sw->gdt_page[0])
+        sw->gdt_stale = true;
+}
+
+int sw_stats(struct vcpu *vcpu, char *buf, unsigned size)
+{
+    const struct sw *sw = sw_of(vcpu);
+    const struct scan_stats *s = &sw->window.stats;
+    return ksnprintf(buf, size,
+                     "\"scanned\":%llu,\"trapped_sites\":%llu,\"scans\":%llu,\"conflicts\":%llu,"
+                     "\"code_page_drops\":%llu,\"window_moves\":%llu,\"shadow_fills\":%llu,"
+                     "\"shadow_flushes\":%llu,\"events_delivered\":%llu",
+                     s->instructions, s->trap_sites, s->scans, s->conflicts, s->drops,
+                     sw->window.moves, sw->shadow.fills, sw->shadow.flushes, sw->bounces);
+}

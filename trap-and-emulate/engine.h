@@ -1,0 +1,135 @@
+/*
+ * The deprivileged engine: runs the guest kernel and the guest's programs at CPL 3. Trap mode and
+ * para mode are two policies over it.
+ *
+ * Protection (0/3/3): everything of the VMM is a supervisor page in every page table, and the guest
+ * never runs below CPL 3. The guest's own kernel/user line is drawn by two shadow roots
+ * (hypervisor/include/shadow.h) and two shadow descriptor tables; which pair is loaded follows the
+ * guest's CPL.
+ */
+#ifndef TRIVISOR_ENGINE_H
+#define TRIVISOR_ENGINE_H
+
+#include "emulate.h"
+#include "mode.h"
+#include "shadow.h"
+#include "vmm.h"
+#include "window.h"
+#include "x86.h"
+
+/* vm->page_watch bits */
+#define WATCH_CODE 1u  /* holds scanned code */
+#define WATCH_TABLE 2u /* holds the guest's GDT */
+
+/* What the entry stubs and enter.asm share: the CPU pushes into its end (TSS.ESP0 points just
+ * behind it). Offsets are asserted in engine.c. */
+struct sw_frame {
+    uint32_t slack[32]; /* room for the trap frame of a failed IRET, which is taken on this stack */
+    uint32_t ds, es, fs, gs;
+    uint32_t vector, error, eip, cs, eflags, esp, ss;
+};
+
+struct sw;
+
+/* How trap and para differ. All hooks but enter_kernel_code may be NULL. */
+struct sw_policy {
+    bool window; /* the guest kernel executes from the code window, scanned */
+    const char *(*attach)(struct sw *sw);
+    void (*detach)(struct sw *sw);
+    void (*before_entry)(struct sw *sw); /* canonical state to what the guest reads in memory */
+    void (*after_exit)(struct sw *sw);   /* and back */
+    /* A software interrupt gate of the VMM was used by the guest kernel. Returns true when the
+     * policy knows it and has filled *exit. */
+    bool (*gate)(struct sw *sw, uint8_t vector, struct exit *exit);
+};
+
+enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
+
+#define SITE_CACHE 256
+#define GDT_PAGES_MAX 17 /* 64 KB, unaligned */
+
+struct sw {
+    struct sw_frame frame;
+    struct vcpu *vcpu;
+    const struct sw_policy *policy;
+    void *policy_state;
+
+    struct shadow shadow;
+    uint64_t *gdt[2];     /* indexed by enum shadow_root_id: DPL raised to 3, or as in the guest */
+    uint32_t gdt_entries; /* guest entries present in the shadow tables */
+    gpa_t gdt_page[GDT_PAGES_MAX]; /* guest pages that hold the GDT: watched */
+    unsigned gdt_pages;
+    bool gdt_stale;
+
+    bool user;                 /* what is loaded: guest-user root and tables, or guest-kernel */
+    bool loaded;               /* roots, tables and TSS are this vCPU's */
+    uint16_t loaded_sel[6];    /* real selectors at the last entry, by enum sreg */
+
+    struct window window;
+
+    /* One instruction runs with the trap flag set: it writes to a watched page or a hole, or it is
+     * in an interrupt shadow while an interrupt waits. */
+    enum step_kind step;
+    gva_t step_gva;
+    gpa_t step_gpa;
+
+    bool triple_fault;
+    bool umip; /* CR4.UMIP is on: SGDT SIDT SLDT STR SMSW trap by themselves */
+    uint64_t bounces;
+
+    /* Decoded instructions that trap, by guest linear address: they trap again and again. */
+    struct {
+        gva_t gva;
+        bool valid;
+        struct insn insn;
+    } site[SITE_CACHE];
+};
+
+static inline struct sw *sw_of(struct vcpu *vcpu)
+{
+    return vcpu->backend;
+}
+
+/* Linear address of the guest's EIP. */
+static inline gva_t sw_pc(const struct vcpu *vcpu)
+{
+    return vcpu->seg[SREG_CS].base + vcpu->eip;
+}
+
+/* engine.c: the struct vmm_mode operations that both policies share. */
+const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy);
+void sw_detach(struct vcpu *vcpu);
+void sw_sync(struct vcpu *vcpu);
+void sw_run(struct vcpu *vcpu, struct exit *exit);
+void sw_inject(struct vcpu *vcpu, const struct event *event);
+bool sw_can_take_irq(struct vcpu *vcpu);
+void sw_irq_window(struct vcpu *vcpu, bool on);
+void sw_tlb_flush(struct vcpu *vcpu, gva_t gva);
+void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too);
+bool sw_supported(const char **why);
+int sw_stats(struct vcpu *vcpu, char *buf, unsigned size);
+
+/* classify.c: what a trap at CPL 3 means. Fills *exit. */
+void sw_classify(struct sw *sw, struct exit *exit);
+/* Fetch, decode and emulate the instruction at EIP; fills *exit. native: the exception to pass on
+ * when the instruction is none that the VMM emulates. */
+void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native);
+/* End a step, if one is on: close the page again and note what was written. */
+void sw_step_end(struct sw *sw);
+void sw_page_written(struct vm *vm, gpa_t page);
+
+/* shadow_segments.c: shadow descriptor tables and real selectors. */
+const char *sw_segments_init(struct sw *sw);
+void sw_segments_free(struct sw *sw);
+void sw_gdt_refresh(struct sw *sw);
+/* After an exit: canonical segment registers for those the guest has loaded natively. */
+void sw_segments_collect(struct sw *sw);
+/* Before an entry: real selectors for the canonical ones, into sw->frame. */
+void sw_segments_choose(struct sw *sw);
+
+/* enter.asm: run until the next trap. */
+void sw_enter(struct vcpu *vcpu, struct sw_frame *frame);
+void sw_user_trap(void);
+extern char sw_enter_iret[], sw_enter_failed[];
+
+#endif

@@ -1,0 +1,100 @@
+; The world switch of the software modes.
+;
+; In:  sw_enter(vcpu, frame) loads the guest's registers and goes to CPL 3 by IRET.
+; Out: every trap and interrupt at CPL 3 comes to sw_user_trap with the CPU's frame already inside
+;      struct sw_frame, because TSS.ESP0 points to the frame's end. It stores the guest's registers
+;      and returns from sw_enter to C.
+
+bits 32
+global sw_enter, sw_user_trap, sw_enter_iret, sw_enter_failed
+
+HOST_DS equ 0xFFE8
+
+; struct vcpu
+%define V_EAX 0
+%define V_ECX 4
+%define V_EDX 8
+%define V_EBX 12
+%define V_EBP 20
+%define V_ESI 24
+%define V_EDI 28
+; struct sw_frame
+%define F_DS 128
+%define F_ES 132
+%define F_FS 136
+%define F_GS 140
+%define F_VECTOR 144
+%define F_ERROR 148
+%define F_EIP 152
+
+section .text
+align 16
+sw_enter:
+        push ebp
+        push ebx
+        push esi
+        push edi
+        mov eax, [esp + 20]             ; vcpu
+        mov edx, [esp + 24]             ; frame
+        mov [current_vcpu], eax
+        mov [host_esp], esp
+        mov ecx, [eax + V_ECX]
+        mov ebx, [eax + V_EBX]
+        mov ebp, [eax + V_EBP]
+        mov esi, [eax + V_ESI]
+        mov edi, [eax + V_EDI]
+        lea esp, [edx + F_EIP]
+        mov gs, [edx + F_GS]
+        mov fs, [edx + F_FS]
+        mov es, [edx + F_ES]
+        push dword [eax + V_EDX]        ; into frame.error, which is free now
+        push dword [eax + V_EAX]        ; into frame.vector
+        mov ds, [edx + F_DS]
+        pop eax
+        pop edx
+sw_enter_iret:
+        iretd
+
+; The IRET faulted (host_fixup_from): nothing of the guest ran. EAX vector, EDX error code; the
+; guest's other registers are unchanged in the vCPU and in the frame.
+sw_enter_failed:
+        mov [ss:esp - F_EIP + F_VECTOR], eax
+        mov [ss:esp - F_EIP + F_ERROR], edx
+        mov eax, HOST_DS
+        mov ds, eax
+        mov es, eax
+        jmp sw_return
+
+align 16
+sw_user_trap:                           ; ESP = &frame.vector, SS = HOST_DS, the rest is the guest's
+        mov [esp + F_DS - F_VECTOR], ds
+        mov [esp + F_ES - F_VECTOR], es
+        mov [esp + F_FS - F_VECTOR], fs
+        mov [esp + F_GS - F_VECTOR], gs
+        mov [ss:scratch], eax
+        mov eax, HOST_DS
+        mov ds, eax
+        mov es, eax
+        mov eax, [current_vcpu]
+        mov [eax + V_ECX], ecx
+        mov [eax + V_EDX], edx
+        mov [eax + V_EBX], ebx
+        mov [eax + V_EBP], ebp
+        mov [eax + V_ESI], esi
+        mov [eax + V_EDI], edi
+        mov ecx, [scratch]
+        mov [eax + V_EAX], ecx
+sw_return:
+        mov esp, [host_esp]
+        cld
+        pop edi
+        pop esi
+        pop ebx
+        pop ebp
+        ret
+
+section .bss
+alignb 4
+current_vcpu: resd 1
+host_esp:     resd 1
+scratch:      resd 1

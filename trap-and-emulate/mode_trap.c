@@ -1,0 +1,37 @@
+/*
+ * trap mode: classic trap-and-emulate, plus scanning for what x86 does not let trap.
+ * Nothing of the guest kernel executes before the scanner has seen it.
+ */
+#include "engine.h"
+
+static const struct sw_policy trap_policy = {.window = true};
+
+static const char *trap_attach(struct vcpu *vcpu)
+{
+    return sw_attach(vcpu, &trap_policy);
+}
+
+/* The engine has done its work before the exit is reported. */
+static void trap_handle(struct vcpu *vcpu, struct exit *exit)
+{
+    (void)vcpu;
+    (void)exit;
+}
+
+const struct vmm_mode mode_trap;
+const struct vmm_mode mode_trap = {
+    .name = "trap",
+    .what = "trap-and-emulate with code scanning",
+    .supported = sw_supported,
+    .attach = trap_attach,
+    .detach = sw_detach,
+    .sync = sw_sync,
+    .run = sw_run,
+    .handle = trap_handle,
+    .inject = sw_inject,
+    .can_take_irq = sw_can_take_irq,
+    .irq_window = sw_irq_window,
+    .tlb_flush = sw_tlb_flush,
+    .tlb_flush_all = sw_tlb_flush_all,
+    .stats = sw_stats,
+};
