@@ -7,7 +7,6 @@
 #include "multiboot.h"
 #include "vmm.h"
 
-#define NOP 0x90
 #define OFF(field) ((uint32_t)offsetof(struct pv_shared, field))
 #define IF_BYTE (OFF(virtual_if) + 1) /* bit 9 of EFLAGS is bit 1 of the second byte */
 
@@ -46,12 +45,26 @@ const char *pv_op_name(uint8_t op)
     return op < PV_OP_COUNT && plain[op].name ? plain[op].name : "?";
 }
 
+/* Fill n bytes (1, 2, 3, 5, 6, 7) with one NOP of the recommended form: SDM vol. 2B, NOP. */
+static void put_nop(uint8_t *p, unsigned n)
+{
+    static const uint8_t nops[8][7] = {
+        [1] = {0x90},
+        [2] = {0x66, 0x90},
+        [3] = {0x0F, 0x1F, 0x00},
+        [5] = {0x0F, 0x1F, 0x44, 0x00, 0x00},
+        [6] = {0x66, 0x0F, 0x1F, 0x44, 0x00, 0x00},
+        [7] = {0x0F, 0x1F, 0x80, 0x00, 0x00, 0x00, 0x00},
+    };
+    memcpy(p, nops[n], n);
+}
+
 bool pv_plain_bytes(uint8_t op, uint8_t out[PV_SITE_LEN])
 {
     if (op >= PV_OP_COUNT || !plain[op].name)
         return false;
-    memset(out, NOP, PV_SITE_LEN);
     memcpy(out, plain[op].bytes, plain[op].len);
+    put_nop(out + plain[op].len, PV_SITE_LEN - plain[op].len);
     return true;
 }
 
@@ -72,23 +85,26 @@ static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, unsigned n)
 void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site,
                       uint8_t out[PV_SITE_LEN])
 {
-    memset(out, NOP, PV_SITE_LEN);
     switch (op) {
     case PV_OP_CLI: /* mov byte [virtual_if + 1], 0 */
         out = PUT(out, 0xC6, 0x05);
         out = put32(out, note->shared_page + IF_BYTE);
-        *out = 0;
+        out = PUT(out, 0x00);
+        put_nop(out, 1);
         break;
     case PV_OP_READ_CR2: /* mov eax, [cr2] */
-        *out = 0xA1;
-        put32(out + 1, note->shared_page + OFF(cr2));
+        out = PUT(out, 0xA1);
+        out = put32(out, note->shared_page + OFF(cr2));
+        put_nop(out, 3);
         break;
     case PV_OP_IRET: /* int PV_GATE_IRET */
-        PUT(out, 0xCD, PV_GATE_IRET);
+        out = PUT(out, 0xCD, PV_GATE_IRET);
+        put_nop(out, 6);
         break;
     default: /* call stub */
-        *out = 0xE8;
-        put32(out + 1, note->hypercall_page + op * PV_STUB_SIZE - (site + 5));
+        out = PUT(out, 0xE8);
+        out = put32(out, note->hypercall_page + op * PV_STUB_SIZE - (site + 5));
+        put_nop(out, 3);
     }
 }
 

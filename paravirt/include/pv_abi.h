@@ -5,9 +5,10 @@
  *    descriptor is a struct pv_note. Without the note a kernel cannot run in para mode.
  * 2. The kernel sets two pages aside: a hypercall page (executable, filled by the VMM) and a
  *    shared page (data). Nothing else may be on them.
- * 3. Each sensitive operation of the kernel is a site: the plain instruction, padded with NOPs to
- *    PV_SITE_LEN bytes, recorded as a struct pv_site. Unpatched it works on the bare machine.
- *    In para mode the VMM overwrites the site; it can undo this.
+ * 3. Each sensitive operation of the kernel is a site: the plain instruction and one NOP that makes
+ *    it PV_SITE_LEN bytes long (of the recommended multi-byte forms: SDM vol. 2B, NOP), recorded as
+ *    a struct pv_site. Unpatched it works on the bare machine. In para mode the VMM overwrites the
+ *    site; it can undo this.
  * 4. All sites must be executed with paging on and the note's addresses mapped. Privileged
  *    instructions outside of sites still work in para mode (they trap and are emulated); the
  *    sensitive ones that do not trap must be at sites.

@@ -1,0 +1,11 @@
+/* Print the time since boot. */
+#include "lib.h"
+
+int main(int argc, char **argv)
+{
+    const unsigned t = uptime();
+    (void)argc;
+    (void)argv;
+    printf("up %u.%02u s\n", t / TICKS_PER_SECOND, t % TICKS_PER_SECOND);
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* Count lines, words and bytes of the standard input or of files. */
+#include "lib.h"
+
+static int count(int fd, const char *name)
+{
+    char buf[256];
+    uint32_t lines = 0, words = 0, bytes = 0;
+    bool in_word = false;
+    int n;
+    while ((n = read(fd, buf, sizeof(buf))) > 0) {
+        for (int i = 0; i < n; i++) {
+            const bool blank = buf[i] == ' ' || buf[i] == '\n' || buf[i] == '\t';
+            lines += buf[i] == '\n';
+            words += !blank && !in_word;
+            in_word = !blank;
+        }
+        bytes += (uint32_t)n;
+    }
+    printf("%u %u %u %s\n", lines, words, bytes, name);
+    return n < 0;
+}
+
+int main(int argc, char **argv)
+{
+    int failed = argc < 2 ? count(0, "") : 0;
+    for (int i = 1; i < argc; i++) {
+        const int fd = open(argv[i]);
+        if (fd < 0) {
+            dprintf(2, "wc: no '%s'\n", argv[i]);
+            failed = 1;
+            continue;
+        }
+        failed |= count(fd, argv[i]);
+        close(fd);
+    }
+    return failed;
+}
