@@ -34,7 +34,7 @@ struct pic_chip {
     uint8_t irr, isr, imr, lines; /* lines: present level of each input */
     uint8_t vector_base, icw_step, icw4, elcr;
     bool initialised, need_icw4, read_isr, poll, auto_eoi, rotate_aeoi, special_mask, sfnm;
-    uint8_t priority; /* the line with the lowest priority is (priority + 7) & 7 */
+    uint8_t priority; /* the most urgent line; rotation moves it */
 };
 struct pic {
     struct pic_chip chip[2]; /* master, slave (on line 2) */
@@ -94,6 +94,7 @@ struct devices {
     struct kbd kbd;
     struct cmos cmos;
     struct vga vga;
+    uint8_t shutdown_step; /* letters of Bochs' "Shutdown" seen so far */
     uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
 };
 
