@@ -125,11 +125,12 @@ static const uint32_t *frame_selector(const struct sw *sw, enum sreg reg)
 }
 
 /* The guest loaded reg natively with selector: what did its hidden part become? */
-static void collect(struct sw *sw, enum sreg reg, uint16_t selector)
+static void collect(struct sw *sw, enum sreg reg, uint16_t real, uint16_t selector)
 {
     struct segment *seg = &sw->vcpu->seg[reg];
     struct event fault;
     uint64_t raw;
+    sw->loaded_sel[reg] = real;
     if (!(selector & ~SEL_RPL)) {
         *seg = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
     } else if (read_descriptor(sw->vcpu, selector, &raw, &fault)) {
@@ -144,13 +145,13 @@ void sw_segments_collect(struct sw *sw)
     for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
         uint16_t now = (uint16_t)*frame_selector(sw, data[i]);
         if (now != sw->loaded_sel[data[i]])
-            collect(sw, data[i], now);
+            collect(sw, data[i], now, now);
     }
     const unsigned cpl = vcpu_cpl(sw->vcpu);
     if ((uint16_t)sw->frame.cs != sw->loaded_sel[SREG_CS])
-        collect(sw, SREG_CS, (uint16_t)((sw->frame.cs & ~3u) | cpl));
+        collect(sw, SREG_CS, (uint16_t)sw->frame.cs, (uint16_t)((sw->frame.cs & ~3u) | cpl));
     if ((uint16_t)sw->frame.ss != sw->loaded_sel[SREG_SS])
-        collect(sw, SREG_SS, (uint16_t)((sw->frame.ss & ~3u) | cpl));
+        collect(sw, SREG_SS, (uint16_t)sw->frame.ss, (uint16_t)((sw->frame.ss & ~3u) | cpl));
 }
 
 /* A selector for reg that the CPU can load at CPL 3 and that gives exactly seg's hidden part. */
