@@ -1,5 +1,5 @@
 /* Reading ELF files that may be damaged or hostile. */
-#include "elf.h"
+#include "elf32.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "elf.h"
+#include "elf32.h"
 #include "gmem.h"
 #include "vmm.h"
 

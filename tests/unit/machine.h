@@ -19,9 +19,9 @@ enum {
     PAGE_TABLE = 0x2000,
     GDT = 0x3000,
     IDT = 0x4000,
-    TSS = 0x5000,
-    LDT = 0x6000,
-    TSS16 = 0x7000,
+    TSS = 0x5000, /* its I/O map reaches 0x7068 */
+    LDT = 0xA000,
+    TSS16 = 0xB000,
     KERNEL_STACK = 0x9000, /* ESP0 */
     CODE = 0x10000,        /* where kernel tests put instructions */
     DATA = 0x12000,

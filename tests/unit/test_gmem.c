@@ -5,7 +5,7 @@ TestSuite(gmem, .init = machine_init);
 
 #define GVA 0x00523456u /* directory slot 1, table slot 0x123 */
 #define PDE_AT (PAGE_DIR + 4u)
-#define TABLE2 0x6000u
+#define TABLE2 0xC000u
 #define PTE_AT (TABLE2 + 0x123u * 4)
 #define FRAME 0x00345000u
 

@@ -16,8 +16,8 @@ Test(segments, decode_fields)
 Test(segments, encode_is_the_inverse)
 {
     static const uint64_t raw[] = {
-        0x00CF9B000000FFFF, 0x00CFF3000000FFFF, 0x0000820060000000 | 0x1F, 0x00008B005000206F,
-        0x12409ABCDEF01234, 0xFF8F92FFFFFF0000,
+        0x00CF9B000000FFFF, 0x00CFF3000000FFFF, 0x0000820060000000 | 0x1F,
+        0x00008B005000206F, 0x12409ABCDEF01234, 0xFF8F92FFFFFF0000,
     };
 
     for (unsigned i = 0; i < ARRAY_LEN(raw); i++) {
@@ -204,6 +204,7 @@ Test(segments, real_mode)
 
     machine_real();
     v->seg[SREG_FS].limit = 0xFFFFFFFF; /* unreal mode */
+    v->seg[SREG_FS].attr = 0xF3;        /* as a user segment left it */
     cr_assert(load_segment(v, SREG_FS, 0x1234, &fault));
     cr_assert_eq(v->seg[SREG_FS].base, 0x12340u);
     cr_assert_eq(v->seg[SREG_FS].selector, 0x1234);

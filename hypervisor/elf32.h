@@ -1,6 +1,6 @@
 /* ELF32, little endian, i386: only what loading and symbols need (System V ABI, chapters 4, 5). */
-#ifndef TRIVISOR_ELF_H
-#define TRIVISOR_ELF_H
+#ifndef TRIVISOR_ELF32_H
+#define TRIVISOR_ELF32_H
 
 #include "types.h"
 

@@ -1,0 +1,88 @@
+# Trivisor's front door. `make help` lists the targets.
+#
+# make runs this file twice: the first pass installs what is missing (tools/install-deps.sh), the
+# second one (READY=1) builds; the build rules ask the compiler questions as they are read.
+
+BUILD ?= build
+MODE ?= trap
+EMU ?= qemu
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+ifndef READY
+
+JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+READY_TARGETS := all demo test unit system run debug iso
+
+.PHONY: help deps $(READY_TARGETS) format format-check stats clean FORCE
+
+help:
+	@echo "Trivisor: one small hypervisor, three ways to virtualize, measured side by side."
+	@echo
+	@sed -nE 's/^#: ([^:]*): (.*)/  \1\t\2/p' Makefile | expand -t 34
+	@echo
+	@echo "  MODE is native, trap, para, vtx or svm; EMU is qemu or bochs."
+
+deps:
+	@tools/install-deps.sh --quiet
+
+$(READY_TARGETS): deps
+	@$(MAKE) --no-print-directory $(JOBS) READY=1 $@
+
+$(BUILD)/%: FORCE
+	@$(MAKE) --no-print-directory $(JOBS) READY=1 $@
+
+format:
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+format-check:
+	@tests/format.sh
+
+stats:
+	@tools/stats.sh
+
+clean:
+	@rm -rf $(BUILD)
+
+else
+
+all: $(BUILD)/hypervisor/trivisor.elf $(BUILD)/guestos/minnow.elf
+
+-include hypervisor/build.mk
+-include guestos/build.mk
+include tools/tools.mk
+include tests/tests.mk
+
+.PHONY: all demo run debug iso
+
+demo: all $(BUILD)/tools/tv-demo
+	@$(BUILD)/tools/tv-demo
+
+run: all $(BUILD)/tools/tv-run
+	@$(BUILD)/tools/tv-run --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)' \
+		--mem='$(MEM)' --cpu='$(CPU)' --timeout='$(TIMEOUT)'
+
+debug: all $(BUILD)/tools/tv-debug
+	@$(BUILD)/tools/tv-debug --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)'
+
+iso: all $(BUILD)/tools/tv-iso
+	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso
+
+endif
+
+# What `make help` prints:
+#: make demo: every mode in both emulators, measured; tables in build/report/ (about a minute)
+#: make test: all tests: unit, structure, format, system; ends with "N passed, N failed"
+#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= TIMEOUT=
+#: make debug MODE=.. EMU=..: the same under gdb (QEMU) or Bochs' own debugger
+#: make iso: build/trivisor.iso, a boot image with a menu of all modes
+#: make all: build the VMM and the guest only
+#: make unit: the unit tests only
+#: make system: the system tests only; ONLY=text runs those with text in their name
+#: make deps: install the Debian packages that are missing
+#: make format: let clang-format rewrite the sources
+#: make format-check: say which sources clang-format would change
+#: make stats: lines of code by part
+#: make clean: remove build/

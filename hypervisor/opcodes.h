@@ -1,0 +1,174 @@
+/*
+ * The opcode tables (Intel SDM vol. 2D appendix A): for each opcode its operands' shape, and for
+ * those that matter to a VMM its name, its class and where control goes next. The decoder reads
+ * them; nothing else knows an opcode.
+ *
+ * Classes are those of code that runs deprivileged, at CPL 3, in place of a kernel:
+ *  - privileged: raises an exception at CPL 3 by itself. INT n belongs here because the VMM's gates
+ *    have DPL 0.
+ *  - sensitive: does not, although its result depends on the privilege level or on registers that
+ *    hold the VMM's values. INT3, INTO and INT1 are here because their gates must be open.
+ *  - innocuous: all others. Also MOV and POP to DS, ES, FS, GS, and reads of them: the shadow
+ *    descriptor tables give the same selectors and the same access. Also ARPL, which only works on
+ *    its operands, and RDTSC, which traps when it must (CR4.TSD).
+ */
+#ifndef TRIVISOR_OPCODES_H
+#define TRIVISOR_OPCODES_H
+
+#include "decoder.h"
+
+/* Shapes. */
+#define F_M 0x0001u     /* ModRM follows */
+#define F_I8 0x0002u    /* immediate of one byte */
+#define F_IZ 0x0004u    /* immediate of the operand size */
+#define F_I16 0x0008u   /* immediate of two bytes */
+#define F_FAR 0x0010u   /* offset of the operand size, then a selector */
+#define F_MOFFS 0x0020u /* offset of the address size */
+#define F_REL 0x0040u   /* the immediate is a branch displacement */
+#define F_LOCK 0x0080u  /* LOCK allowed with a memory operand */
+#define F_MEM 0x0100u   /* the operand must be memory */
+#define F_REG 0x0200u   /* the ModRM byte always names registers */
+#define F_GROUP 0x0400u /* ModRM.reg selects from groups[], number in op */
+#define F_BAD 0x0800u   /* undefined */
+#define F_STRING 0x1000u /* has an implicit memory operand that takes a segment override */
+
+struct opcode {
+    uint16_t shape;
+    uint8_t op;
+    uint8_t class;
+    uint8_t flow;
+};
+
+#define PRIV CLASS_PRIVILEGED
+#define SENS CLASS_SENSITIVE
+
+enum group {
+    GROUP_80, GROUP_8F, GROUP_C6, GROUP_F6, GROUP_F7, GROUP_FE, GROUP_FF, GROUP_0F00, GROUP_0F01,
+    GROUP_0FBA, GROUP_0FC7, GROUP_0FAE, GROUP_8C, GROUP_8E, GROUP_COUNT
+};
+
+#define ALU(base)                                                                                  \
+    [base] = {F_M | F_LOCK}, [base + 1] = {F_M | F_LOCK}, [base + 2 ... base + 3] = {F_M},         \
+    [base + 4] = {F_I8}, [base + 5] = {F_IZ}
+
+static const struct opcode one_byte[256] = {
+    ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30),
+    [0x38 ... 0x3B] = {F_M}, [0x3C] = {F_I8}, [0x3D] = {F_IZ},
+    [0x06] = {0, OP_PUSH_SREG}, [0x07] = {0, OP_POP_SREG},
+    [0x0E] = {0, OP_PUSH_SREG, SENS},
+    [0x16] = {0, OP_PUSH_SREG, SENS}, [0x17] = {0, OP_POP_SREG, SENS},
+    [0x1E] = {0, OP_PUSH_SREG}, [0x1F] = {0, OP_POP_SREG},
+    [0x62] = {F_M | F_MEM}, /* BOUND; with registers it would be EVEX, which guests have not */
+    [0x63] = {F_M, OP_ARPL},
+    [0x68] = {F_IZ}, [0x69] = {F_M | F_IZ}, [0x6A] = {F_I8}, [0x6B] = {F_M | F_I8},
+    [0x6C ... 0x6D] = {0, OP_INS, PRIV}, [0x6E ... 0x6F] = {F_STRING, OP_OUTS, PRIV},
+    [0x70 ... 0x7F] = {F_I8 | F_REL, 0, 0, FLOW_BRANCH},
+    [0x80] = {F_M | F_I8 | F_GROUP, GROUP_80}, [0x81] = {F_M | F_IZ | F_GROUP, GROUP_80},
+    [0x82] = {F_M | F_I8 | F_GROUP, GROUP_80}, [0x83] = {F_M | F_I8 | F_GROUP, GROUP_80},
+    [0x84 ... 0x85] = {F_M}, [0x86 ... 0x87] = {F_M | F_LOCK}, [0x88 ... 0x8B] = {F_M},
+    [0x8C] = {F_M | F_GROUP, GROUP_8C}, [0x8D] = {F_M | F_MEM},
+    [0x8E] = {F_M | F_GROUP, GROUP_8E}, [0x8F] = {F_M | F_GROUP, GROUP_8F},
+    [0x9A] = {F_FAR, OP_CALL_FAR, SENS},
+    [0x9C] = {0, OP_PUSHF, SENS}, [0x9D] = {0, OP_POPF, SENS},
+    [0xA0 ... 0xA3] = {F_MOFFS}, [0xA4 ... 0xA7] = {F_STRING}, [0xA8] = {F_I8}, [0xA9] = {F_IZ},
+    [0xAC ... 0xAD] = {F_STRING},
+    [0xB0 ... 0xB7] = {F_I8}, [0xB8 ... 0xBF] = {F_IZ},
+    [0xC0 ... 0xC1] = {F_M | F_I8}, [0xC2] = {F_I16, 0, 0, FLOW_RETURN},
+    [0xC3] = {0, 0, 0, FLOW_RETURN},
+    [0xC4] = {F_M | F_MEM, OP_LES}, [0xC5] = {F_M | F_MEM, OP_LDS}, /* with registers: VEX */
+    [0xC6] = {F_M | F_I8 | F_GROUP, GROUP_C6}, [0xC7] = {F_M | F_IZ | F_GROUP, GROUP_C6},
+    [0xC8] = {F_I16 | F_I8},
+    [0xCA] = {F_I16, OP_RET_FAR, SENS, FLOW_STOP}, [0xCB] = {0, OP_RET_FAR, SENS, FLOW_STOP},
+    [0xCC] = {0, OP_INT3, SENS}, [0xCD] = {F_I8, OP_INTN, PRIV}, [0xCE] = {0, OP_INTO, SENS},
+    [0xCF] = {0, OP_IRET, SENS, FLOW_STOP},
+    [0xD0 ... 0xD3] = {F_M}, [0xD4 ... 0xD5] = {F_I8}, [0xD7] = {F_STRING},
+    [0xD8 ... 0xDF] = {F_M},
+    [0xE0 ... 0xE3] = {F_I8 | F_REL, 0, 0, FLOW_BRANCH},
+    [0xE4 ... 0xE5] = {F_I8, OP_IN, PRIV}, [0xE6 ... 0xE7] = {F_I8, OP_OUT, PRIV},
+    [0xE8] = {F_IZ | F_REL, 0, 0, FLOW_CALL}, [0xE9] = {F_IZ | F_REL, 0, 0, FLOW_JUMP},
+    [0xEA] = {F_FAR, OP_JMP_FAR, SENS, FLOW_STOP}, [0xEB] = {F_I8 | F_REL, 0, 0, FLOW_JUMP},
+    [0xEC ... 0xED] = {0, OP_IN, PRIV}, [0xEE ... 0xEF] = {0, OP_OUT, PRIV},
+    [0xF1] = {0, OP_INT1, SENS}, [0xF4] = {0, OP_HLT, PRIV},
+    [0xF6] = {F_M | F_GROUP, GROUP_F6}, [0xF7] = {F_M | F_GROUP, GROUP_F7},
+    [0xFA] = {0, OP_CLI, PRIV}, [0xFB] = {0, OP_STI, PRIV},
+    [0xFE] = {F_M | F_GROUP, GROUP_FE}, [0xFF] = {F_M | F_GROUP, GROUP_FF},
+};
+
+static const struct opcode two_byte[256] = {
+    [0x00 ... 0xFF] = {F_M}, /* most of the map; the exceptions follow */
+    [0x00] = {F_M | F_GROUP, GROUP_0F00}, [0x01] = {F_M | F_GROUP, GROUP_0F01},
+    [0x02] = {F_M, OP_LAR, SENS}, [0x03] = {F_M, OP_LSL, SENS},
+    [0x04] = {F_BAD}, [0x05] = {F_BAD}, /* SYSCALL: not in 32-bit mode on Intel, not offered */
+    [0x06] = {0, OP_CLTS, PRIV}, [0x07] = {F_BAD}, [0x08] = {0, OP_INVD, PRIV},
+    [0x09] = {0, OP_WBINVD, PRIV}, [0x0A] = {F_BAD}, [0x0B] = {F_BAD}, [0x0C] = {F_BAD},
+    [0x0E ... 0x0F] = {F_BAD}, /* 3DNow! */
+    [0x20] = {F_M | F_REG, OP_MOV_FROM_CR, PRIV}, [0x21] = {F_M | F_REG, OP_MOV_FROM_DR, PRIV},
+    [0x22] = {F_M | F_REG, OP_MOV_TO_CR, PRIV}, [0x23] = {F_M | F_REG, OP_MOV_TO_DR, PRIV},
+    [0x24 ... 0x27] = {F_BAD},
+    [0x30] = {0, OP_WRMSR, PRIV}, [0x31] = {0, OP_RDTSC}, [0x32] = {0, OP_RDMSR, PRIV},
+    [0x33] = {0, OP_RDPMC, SENS}, [0x34] = {0, OP_SYSENTER, SENS, FLOW_STOP},
+    [0x35] = {0, OP_SYSEXIT, PRIV, FLOW_STOP}, [0x36 ... 0x37] = {F_BAD}, [0x39] = {F_BAD},
+    [0x3B ... 0x3F] = {F_BAD},
+    [0x70 ... 0x73] = {F_M | F_I8}, [0x77] = {0},
+    [0x78 ... 0x79] = {F_M, OP_SVM_VMX, PRIV}, /* VMREAD, VMWRITE */
+    [0x7A ... 0x7B] = {F_BAD},
+    [0x80 ... 0x8F] = {F_IZ | F_REL, 0, 0, FLOW_BRANCH},
+    [0xA0] = {0, OP_PUSH_SREG}, [0xA1] = {0, OP_POP_SREG}, [0xA2] = {0, OP_CPUID, SENS},
+    [0xA4] = {F_M | F_I8}, [0xA6 ... 0xA7] = {F_BAD},
+    [0xA8] = {0, OP_PUSH_SREG}, [0xA9] = {0, OP_POP_SREG}, [0xAA] = {F_BAD},
+    [0xAB] = {F_M | F_LOCK}, [0xAC] = {F_M | F_I8}, [0xAE] = {F_M | F_GROUP, GROUP_0FAE},
+    [0xB0 ... 0xB1] = {F_M | F_LOCK}, [0xB2] = {F_M | F_MEM, OP_LSS, SENS},
+    [0xB3] = {F_M | F_LOCK}, [0xB4] = {F_M | F_MEM, OP_LFS}, [0xB5] = {F_M | F_MEM, OP_LGS},
+    [0xB9] = {F_BAD}, [0xBA] = {F_M | F_I8 | F_GROUP, GROUP_0FBA}, [0xBB] = {F_M | F_LOCK},
+    [0xC0 ... 0xC1] = {F_M | F_LOCK}, [0xC2] = {F_M | F_I8}, [0xC3] = {F_M | F_MEM},
+    [0xC4 ... 0xC6] = {F_M | F_I8}, [0xC7] = {F_M | F_GROUP, GROUP_0FC7},
+    [0xC8 ... 0xCF] = {0}, [0xFF] = {F_BAD},
+};
+
+/* What ModRM.reg makes of an opcode: [0] with a memory operand, [1] with a register. */
+static const struct opcode groups[GROUP_COUNT][2][8] = {
+    [GROUP_80] = {{[0 ... 6] = {F_LOCK}}, {{0}}},
+    [GROUP_8F] = {{[1 ... 7] = {F_BAD}}, {[1 ... 7] = {F_BAD}}},
+    [GROUP_C6] = {{[1 ... 7] = {F_BAD}}, {[1 ... 7] = {F_BAD}}},
+    [GROUP_F6] = {{[0 ... 1] = {F_I8}, [2 ... 3] = {F_LOCK}}, {[0 ... 1] = {F_I8}}},
+    [GROUP_F7] = {{[0 ... 1] = {F_IZ}, [2 ... 3] = {F_LOCK}}, {[0 ... 1] = {F_IZ}}},
+    [GROUP_FE] = {{[0 ... 1] = {F_LOCK}, [2 ... 7] = {F_BAD}}, {[2 ... 7] = {F_BAD}}},
+    [GROUP_FF] = {{[0 ... 1] = {F_LOCK},
+                   [2] = {0, 0, 0, FLOW_CALL_IND},
+                   [3] = {0, OP_CALL_FAR_MEM, SENS},
+                   [4] = {0, 0, 0, FLOW_INDIRECT},
+                   [5] = {0, OP_JMP_FAR_MEM, SENS, FLOW_STOP},
+                   [7] = {F_BAD}},
+                  {[2] = {0, 0, 0, FLOW_CALL_IND},
+                   [3] = {F_BAD},
+                   [4] = {0, 0, 0, FLOW_INDIRECT},
+                   [5] = {F_BAD},
+                   [7] = {F_BAD}}},
+    [GROUP_0F00] = {{{0, OP_SLDT, SENS}, {0, OP_STR, SENS}, {0, OP_LLDT, PRIV}, {0, OP_LTR, PRIV},
+                     {0, OP_VERR, SENS}, {0, OP_VERW, SENS}, {F_BAD}, {F_BAD}},
+                    {{0, OP_SLDT, SENS}, {0, OP_STR, SENS}, {0, OP_LLDT, PRIV}, {0, OP_LTR, PRIV},
+                     {0, OP_VERR, SENS}, {0, OP_VERW, SENS}, {F_BAD}, {F_BAD}}},
+    /* The register forms of /0 to /3 and /7 hold single instructions: see decode_0f01(). */
+    [GROUP_0F01] = {{{0, OP_SGDT, SENS}, {0, OP_SIDT, SENS}, {0, OP_LGDT, PRIV},
+                     {0, OP_LIDT, PRIV}, {0, OP_SMSW, SENS}, {F_BAD}, {0, OP_LMSW, PRIV},
+                     {0, OP_INVLPG, PRIV}},
+                    {{F_BAD}, {F_BAD}, {F_BAD}, {F_BAD}, {0, OP_SMSW, SENS}, {F_BAD},
+                     {0, OP_LMSW, PRIV}, {F_BAD}}},
+    [GROUP_0FBA] = {{[0 ... 3] = {F_BAD}, [5 ... 7] = {F_LOCK}}, {[0 ... 3] = {F_BAD}}},
+    [GROUP_0FC7] = {{{F_BAD}, {F_LOCK}, {F_BAD}, {F_BAD}, {F_BAD}, {F_BAD},
+                     {0, OP_SVM_VMX, PRIV}, {0, OP_SVM_VMX, PRIV}},
+                    {[0 ... 7] = {F_BAD}}}, /* RDRAND and RDSEED are not offered to guests */
+    [GROUP_0FAE] = {{[4 ... 6] = {F_BAD}}, {[0 ... 4] = {F_BAD}}},
+    [GROUP_8C] = {{[1] = {0, OP_MOV_FROM_SREG, SENS}, [2] = {0, OP_MOV_FROM_SREG, SENS},
+                   [0] = {0, OP_MOV_FROM_SREG}, [3 ... 5] = {0, OP_MOV_FROM_SREG},
+                   [6 ... 7] = {F_BAD}},
+                  {[1] = {0, OP_MOV_FROM_SREG, SENS}, [2] = {0, OP_MOV_FROM_SREG, SENS},
+                   [0] = {0, OP_MOV_FROM_SREG}, [3 ... 5] = {0, OP_MOV_FROM_SREG},
+                   [6 ... 7] = {F_BAD}}},
+    [GROUP_8E] = {{[0] = {0, OP_MOV_TO_SREG}, [1] = {F_BAD}, [2] = {0, OP_MOV_TO_SREG, SENS},
+                   [3 ... 5] = {0, OP_MOV_TO_SREG}, [6 ... 7] = {F_BAD}},
+                  {[0] = {0, OP_MOV_TO_SREG}, [1] = {F_BAD}, [2] = {0, OP_MOV_TO_SREG, SENS},
+                   [3 ... 5] = {0, OP_MOV_TO_SREG}, [6 ... 7] = {F_BAD}}},
+};
+
+#endif

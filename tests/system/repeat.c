@@ -1,0 +1,36 @@
+/* The unit of measurement: two runs of one benchmark give the same ticks to the last digit. */
+#include <stdlib.h>
+
+#include "systest.h"
+
+static char *bench_lines(const struct test_case *test, const char *part)
+{
+    struct emu_spec spec = test_spec(test, part);
+    struct emu_run run;
+    spec.files.guest_args = "run=bench";
+    run_expecting(&run, &spec, 0);
+    char *lines = lines_with(run.console.text, "bench", true);
+    emu_free(&run);
+    return lines;
+}
+
+static void repeat(const struct test_case *test)
+{
+    char *first = bench_lines(test, "first"), *second = bench_lines(test, "second");
+    if (!*first)
+        fail("bench printed nothing");
+    check_same("the second run of bench", second, first);
+    free(first);
+    free(second);
+}
+
+void tests_repeat(void)
+{
+    for (int e = 0; e < EMU_KINDS; e++) {
+        for (int m = 0; m < RUN_MODES; m++) {
+            if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
+                test_add(repeat, (enum emu_kind)e, (enum run_mode)m, 130, "repeat/%s-%s",
+                         emu_names[e], mode_names[m]);
+        }
+    }
+}

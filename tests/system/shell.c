@@ -1,0 +1,58 @@
+/* Somebody types at Minnow's shell, in every emulator and mode. */
+#include <string.h>
+
+#include "systest.h"
+
+#define PROMPT "minnow$ "
+#define ANSWER_S 20
+
+static void expect(struct emu_run *run, const char *text)
+{
+    if (emu_expect(run, text, ANSWER_S))
+        return;
+    emu_kill(run);
+    fail("the console never showed \"%s\"; it is:\n%s\n(%s)", text,
+         run->console.text ? run->console.text : "", run->error ? run->error : "the guest ended");
+}
+
+static void shell(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    struct emu_run run;
+    spec.console = CONSOLE_TYPED;
+    if (!emu_start(&run, &spec))
+        fail("%s", run.error);
+    expect(&run, PROMPT);
+    emu_type(&run, "echo hello world\n");
+    expect(&run, "echo hello world\n"); /* the terminal's echo */
+    expect(&run, "hello world\n");
+    expect(&run, PROMPT);
+    emu_type(&run, "echo one two three | wc\n");
+    expect(&run, "14");
+    expect(&run, PROMPT);
+    emu_type(&run, "crash ud\n");
+    expect(&run, "killed");
+    expect(&run, PROMPT);
+    emu_type(&run, "hvinfo\n");
+    expect(&run, test->mode == MODE_NATIVE ? "mode: unknown" : "mode: ");
+    if (test->mode != MODE_NATIVE)
+        expect(&run, mode_names[test->mode]);
+    expect(&run, PROMPT);
+    emu_type(&run, "poweroff 3\n");
+    if (!emu_wait(&run))
+        fail("after poweroff: %s", run.error);
+    if (run.status != 3)
+        fail("poweroff 3 ended with status %d", run.status);
+    emu_free(&run);
+}
+
+void tests_shell(void)
+{
+    for (int e = 0; e < EMU_KINDS; e++) {
+        for (int m = 0; m < RUN_MODES; m++) {
+            if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
+                test_add(shell, (enum emu_kind)e, (enum run_mode)m, 90, "shell/%s-%s",
+                         emu_names[e], mode_names[m]);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/*
+ * System tests: emulators driven from the host. A case is a function run in a process of its own;
+ * the first failed check ends it with a message that says what was expected.
+ */
+#ifndef TESTS_SYSTEST_H
+#define TESTS_SYSTEST_H
+
+#include "lib/emu.h"
+#include "lib/jobs.h"
+
+struct test_case {
+    char *name; /* "shell/qemu-trap": unique */
+    void (*run)(const struct test_case *test);
+    enum emu_kind emu;
+    enum run_mode mode;
+    unsigned limit_s; /* wall time */
+};
+
+/* Add a case; name is printed from its format. */
+void test_add(void (*run)(const struct test_case *), enum emu_kind emu, enum run_mode mode,
+              unsigned limit_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Each file's cases. */
+void tests_shell(void);
+void tests_programs(void);
+void tests_errors(void);
+void tests_runner(void);
+void tests_repeat(void);
+
+/* Fail the case. */
+void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* The usual specification for a test's machine: its emulator, mode, and a directory of its own
+ * (below build/test; `part` tells several machines of one test apart, "" for one). */
+struct emu_spec test_spec(const struct test_case *test, const char *part);
+
+/* Run a machine to its end, fail unless it ends with `status`. The caller frees. */
+void run_expecting(struct emu_run *run, const struct emu_spec *spec, int status);
+
+/* Run Minnow with these programs on the test's emulator in a mode; the console, allocated. */
+char *console_of(const struct test_case *test, enum run_mode mode, const char *programs,
+                 int status);
+
+/* The lines of a console that begin with one of the words of `words` (space-separated),
+ * allocated; with `keep` false, those that do not. */
+char *lines_with(const char *console, const char *words, bool keep);
+
+/* Fail unless both texts are equal; the message shows the first line that differs. */
+void check_same(const char *what, const char *got, const char *want);
+
+#endif

@@ -1,0 +1,53 @@
+# The tests. Pure sources, those without inline assembly and without the host's services, are
+# compiled for the host, with sanitizers, and linked with the Criterion tests of tests/unit/.
+
+PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
+	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c devices/*.c) \
+	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c)
+UNIT_SRCS := $(wildcard tests/unit/test_*.c tests/unit/support.c) $(PURE_SRCS)
+UNIT_OBJ := $(UNIT_SRCS:%.c=$(BUILD)/unit/%.o)
+UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
+	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-Ihypervisor/include -Iparavirt/include -Ihypervisor -Ihypervisor/devices -Itrap-and-emulate \
+	-Iparavirt -Ihwassist
+SYSTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/system/*.c))
+SYSTEST := $(BUILD)/tests/tv-systest
+ZYDIS := $(if $(wildcard tests/unit/decoder_zydis.c),$(BUILD)/tests/decoder-zydis)
+
+$(BUILD)/unit/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC(unit) $<"
+	@gcc $(UNIT_CFLAGS) -c $< -o $@
+
+$(BUILD)/tests/unit: $(UNIT_OBJ)
+	@mkdir -p $(@D)
+	@echo "  LD(unit) $@"
+	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion
+
+$(BUILD)/tests/decoder-zydis: tests/unit/decoder_zydis.c hypervisor/decoder.c $(wildcard hypervisor/opcodes.*)
+	@mkdir -p $(@D)
+	@echo "  CC(unit) $<"
+	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Ihypervisor/include -Ihypervisor -o $@ \
+		$(filter %.c,$^) -lZydis
+
+$(BUILD)/tests/system/%.o: tests/system/%.c
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@gcc $(TOOL_CFLAGS) -Itests/system -c $< -o $@
+
+$(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
+	@echo "  HOSTLD $@"
+	@gcc -o $@ $^ $(TOOL_LIBS)
+
+.PHONY: test unit system
+
+test: all $(BUILD)/tests/unit $(ZYDIS) $(SYSTEST)
+	@tests/run.sh $(BUILD) unit zydis structure format system
+
+unit: $(BUILD)/tests/unit $(ZYDIS)
+	@tests/run.sh $(BUILD) unit zydis
+
+system: all $(SYSTEST)
+	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
+
+-include $(wildcard $(UNIT_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d))

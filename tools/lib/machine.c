@@ -1,0 +1,159 @@
+#include "machine.h"
+
+#include <string.h>
+
+#include "util.h"
+
+/* 2026-01-01 00:00:00 UTC: the clock of every machine starts there, so that runs repeat. */
+#define START_TIME 1767225600
+
+/*
+ * Instructions a second of guest time in Bochs. Slow enough that booting does not drown in timer
+ * interrupts, fast enough that the 100 Hz tick of a guest is 500,000 instructions apart.
+ */
+#define BOCHS_IPS 50000000
+
+const char *const emu_names[EMU_KINDS] = {"qemu", "bochs"};
+const char *const emu_titles[EMU_KINDS] = {"QEMU", "Bochs"};
+const char *const mode_names[RUN_MODES] = {"native", "trap", "para", "vtx", "svm"};
+
+static int by_name(const char *const *names, int count, const char *name)
+{
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(names[i], name))
+            return i;
+    }
+    return -1;
+}
+
+int emu_by_name(const char *name)
+{
+    return by_name(emu_names, EMU_KINDS, name);
+}
+
+int mode_by_name(const char *name)
+{
+    return by_name(mode_names, RUN_MODES, name);
+}
+
+const char *pair_problem(enum emu_kind emu, enum run_mode mode)
+{
+    if (emu == EMU_QEMU && mode == MODE_VTX)
+        return "QEMU without KVM emulates AMD-V but not VT-x, so mode vtx cannot run in it: use "
+               "EMU=bochs MODE=vtx, or EMU=qemu MODE=svm";
+    return NULL;
+}
+
+const char *machine_cpu(const struct machine *m)
+{
+    if (m->cpu)
+        return m->cpu;
+    if (m->emu == EMU_QEMU)
+        return "max";
+    return m->mode == MODE_SVM ? "ryzen" : "corei7_sandy_bridge_2600k";
+}
+
+static unsigned memory(const struct machine *m)
+{
+    return m->mem_mb ? m->mem_mb : MACHINE_MEM_MB;
+}
+
+struct args {
+    char **argv;
+    unsigned n;
+};
+
+static void add(struct args *a, char *arg)
+{
+    a->argv = xrealloc(a->argv, (a->n + 2) * sizeof(char *));
+    a->argv[a->n++] = arg;
+    a->argv[a->n] = NULL;
+}
+
+static void option(struct args *a, const char *name, char *value)
+{
+    add(a, xasprintf("-%s", name));
+    if (value)
+        add(a, value);
+}
+
+static char **qemu_argv(const struct machine *m)
+{
+    struct args a = {0};
+    add(&a, xasprintf("qemu-system-i386"));
+    option(&a, "M", xasprintf("pc"));
+    option(&a, "cpu", xasprintf("%s", machine_cpu(m)));
+    option(&a, "m", xasprintf("%u", memory(m)));
+    option(&a, "display", xasprintf("none"));
+    option(&a, "no-reboot", NULL);
+    option(&a, "icount", xasprintf("shift=0,sleep=%s", m->console == CONSOLE_HUMAN ? "on" : "off"));
+    option(&a, "rtc", xasprintf("base=2026-01-01T00:00:00,clock=vm"));
+    option(&a, "device", xasprintf("isa-debug-exit,iobase=0xf4,iosize=1"));
+    if (m->console == CONSOLE_FILE) {
+        option(&a, "serial", xasprintf("file:%s/com1.txt", m->dir));
+    } else {
+        option(&a, "chardev", xasprintf("socket,id=com1,fd=%d", m->console_fd));
+        option(&a, "serial", xasprintf("chardev:com1"));
+    }
+    option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
+    option(&a, "cdrom", xasprintf("%s", m->iso));
+    option(&a, "boot", xasprintf("d"));
+    option(&a, "net", xasprintf("none"));
+    option(&a, "monitor", xasprintf("none"));
+    if (m->gdb_socket) {
+        option(&a, "chardev",
+               xasprintf("socket,id=gdb,path=%s,server=on,wait=off", m->gdb_socket));
+        option(&a, "gdb", xasprintf("chardev:gdb"));
+        option(&a, "S", NULL);
+    }
+    return a.argv;
+}
+
+/*
+ * Debian's Bochs has no display that shows nothing. "term" draws with curses on the terminal it
+ * is started on, which emu.c makes for it; where that terminal belongs to Bochs' debugger, "rfb"
+ * (a VNC server that nobody needs to connect to) takes its place.
+ */
+static char **bochs_argv(const struct machine *m)
+{
+    struct args a = {0};
+    struct text rc = {0};
+    char *rc_path = xasprintf("%s/bochsrc", m->dir), *cmd_path = xasprintf("%s/commands", m->dir);
+    const bool debug = m->commands != NULL;
+    text_printf(&rc, "config_interface: textconfig\n");
+    text_printf(&rc, "display_library: %s\n", debug ? "rfb, options=\"timeout=0\"" : "term");
+    text_printf(&rc, "romimage: file=/usr/share/bochs/BIOS-bochs-latest\n");
+    text_printf(&rc, "vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n");
+    text_printf(&rc, "cpu: model=%s, count=1, ips=%d, reset_on_triple_fault=0\n", machine_cpu(m),
+                BOCHS_IPS);
+    text_printf(&rc, "memory: guest=%u, host=%u\n", memory(m), memory(m));
+    text_printf(&rc, "clock: sync=%s, time0=%d\n",
+                m->console == CONSOLE_HUMAN ? "slowdown" : "none", START_TIME);
+    text_printf(&rc, "ata0-master: type=cdrom, path=\"%s\", status=inserted\n", m->iso);
+    text_printf(&rc, "boot: cdrom\n");
+    if (m->console == CONSOLE_FILE)
+        text_printf(&rc, "com1: enabled=1, mode=file, dev=\"%s/com1.txt\"\n", m->dir);
+    else
+        text_printf(&rc, "com1: enabled=1, mode=term, dev=%s\n", m->console_tty);
+    text_printf(&rc, "com2: enabled=1, mode=file, dev=\"%s/com2.txt\"\n", m->dir);
+    text_printf(&rc, "port_e9_hack: enabled=1\n");
+    text_printf(&rc, "sound: driver=dummy\n");
+    text_printf(&rc, "log: %s/bochs.log\n", m->dir);
+    text_printf(&rc, "panic: action=fatal\nerror: action=report\ninfo: action=report\n");
+    write_file(rc_path, rc.text, rc.len);
+    text_free(&rc);
+
+    /* Debian's Bochs always starts in its debugger; "q" is reached when the machine stops. */
+    const char *commands = debug ? m->commands : "c\nq\n";
+    write_file(cmd_path, commands, strlen(commands));
+    add(&a, xasprintf("bochs"));
+    option(&a, "q", NULL);
+    option(&a, "f", rc_path);
+    option(&a, "rc", cmd_path);
+    return a.argv;
+}
+
+char **machine_argv(const struct machine *m)
+{
+    return m->emu == EMU_QEMU ? qemu_argv(m) : bochs_argv(m);
+}

@@ -1,0 +1,54 @@
+/*
+ * The machines that Trivisor runs on: which emulator can run which mode, and the command line or
+ * configuration file that makes the emulator's machine.
+ */
+#ifndef TOOLS_MACHINE_H
+#define TOOLS_MACHINE_H
+
+#include <stdbool.h>
+
+enum emu_kind { EMU_QEMU, EMU_BOCHS, EMU_KINDS };
+enum run_mode { MODE_NATIVE, MODE_TRAP, MODE_PARA, MODE_VTX, MODE_SVM, RUN_MODES };
+
+extern const char *const emu_names[EMU_KINDS];  /* "qemu", "bochs": as on the command line */
+extern const char *const emu_titles[EMU_KINDS]; /* "QEMU", "Bochs": in reports */
+extern const char *const mode_names[RUN_MODES]; /* "native", "trap", ... */
+
+/* Index of a name, or -1. */
+int emu_by_name(const char *name);
+int mode_by_name(const char *name);
+
+/* Why this emulator cannot run this mode, and what can, in one sentence; NULL when it can. */
+const char *pair_problem(enum emu_kind emu, enum run_mode mode);
+
+/* Where the guest's console (COM1) goes. */
+enum console {
+    CONSOLE_FILE,  /* into com1.txt, nothing can be typed: byte-identical runs */
+    CONSOLE_TYPED, /* a channel both ways; guest time jumps over idle waits */
+    CONSOLE_HUMAN, /* a channel both ways; guest time passes as the clock on the wall does */
+};
+
+struct machine {
+    enum emu_kind emu;
+    enum run_mode mode; /* chooses the CPU model when cpu is NULL */
+    const char *cpu;    /* the emulator's own name of a CPU model, or NULL */
+    unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
+    enum console console;
+    const char *iso;   /* what it boots from */
+    const char *dir;   /* com1.txt, com2.txt and bochsrc live here */
+    int console_fd;    /* QEMU, typed: the emulator's end of the channel */
+    const char *console_tty; /* Bochs, typed: the terminal that is COM1 */
+    const char *gdb_socket;  /* QEMU: wait for gdb here; NULL: run at once */
+    const char *commands;    /* Bochs: commands of its debugger; NULL: "c", that is run */
+};
+
+#define MACHINE_MEM_MB 128u
+
+/* The CPU model that the machine will have. */
+const char *machine_cpu(const struct machine *m);
+
+/* The emulator's argument list, NULL-terminated; writes bochsrc where Bochs needs it. Everything
+ * is allocated and lives until the program ends. */
+char **machine_argv(const struct machine *m);
+
+#endif

@@ -1,0 +1,16 @@
+# The host programs: tv-NAME is made of tools/tv-NAME.c and tools/lib/*.c.
+TOOL_LIB := $(patsubst tools/lib/%.c,$(BUILD)/tools/lib/%.o,$(wildcard tools/lib/*.c))
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -MMD -MP
+TOOL_LIBS := -lcjson -lutil
+
+$(BUILD)/tools/%.o: tools/%.c
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@gcc $(TOOL_CFLAGS) -c $< -o $@
+
+$(BUILD)/tools/tv-%: $(BUILD)/tools/tv-%.o $(TOOL_LIB)
+	@echo "  HOSTLD $@"
+	@gcc -o $@ $^ $(TOOL_LIBS)
+
+.SECONDARY:
+-include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d)
