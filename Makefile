@@ -35,7 +35,8 @@ $(BUILD)/%: FORCE
 	@$(MAKE) --no-print-directory $(JOBS) READY=1 $@
 
 format:
-	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+	@find hypervisor trap-and-emulate paravirt hwassist guestos tools tests labs -name '*.[ch]' 2>/dev/null | \
+		xargs clang-format -i
 
 format-check:
 	@tests/format.sh

@@ -118,10 +118,12 @@ static void drop_inner_segments(struct vcpu *vcpu)
 
     for (unsigned i = 0; i < ARRAY_LEN(data); i++) {
         const struct segment *seg = &vcpu->seg[data[i]];
-        struct segment null = segment_null(0);
+        struct segment null;
 
-        if (!(seg->attr & SEG_UNUSABLE) && !is_conforming(seg) && seg_dpl(seg) < vcpu_cpl(vcpu))
-            segment_set(vcpu, data[i], &null);
+        if ((seg->attr & SEG_UNUSABLE) || is_conforming(seg) || seg_dpl(seg) >= vcpu_cpl(vcpu))
+            continue;
+        null = segment_null(0);
+        segment_set(vcpu, data[i], &null);
     }
 }
 

@@ -6,6 +6,12 @@
 
 #define STACK_MAX_WORDS 40 /* a call gate's 31 parameters and its frame */
 
+union frame {
+    uint8_t byte[STACK_MAX_WORDS * 4];
+    uint16_t word[STACK_MAX_WORDS];
+    uint32_t dword[STACK_MAX_WORDS];
+};
+
 struct stack stack_current(const struct vcpu *vcpu)
 {
     return (struct stack){
@@ -49,16 +55,20 @@ static uint32_t check_limit(const struct vcpu *vcpu, const struct stack *stack, 
 bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, unsigned n,
                 unsigned width, struct event *fault)
 {
-    uint8_t frame[STACK_MAX_WORDS * 4], probe[4];
+    union frame frame;
+    uint8_t probe[4];
     uint32_t mask = offset_mask(stack), total = n * width, low = (stack->esp - total) & mask;
     unsigned access = access_at(stack->level) | ACCESS_WRITE;
     uint32_t step = check_limit(vcpu, stack, low, total, width, true, fault);
 
     if (!step)
         return false;
-    for (unsigned i = 0; i < n; i++)
-        for (unsigned b = 0; b < width; b++)
-            frame[(n - 1 - i) * width + b] = words[i] >> 8 * b;
+    for (unsigned i = 0; i < n; i++) {
+        if (width == 4)
+            frame.dword[n - 1 - i] = words[i];
+        else
+            frame.word[n - 1 - i] = words[i];
+    }
 
     /* guest_write() is all or nothing by itself; a frame that wraps needs a look beforehand. */
     for (uint32_t done = 0; step != total && done < total; done += step)
@@ -66,8 +76,8 @@ bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, u
                         access | ACCESS_PEEK, fault))
             return false;
     for (uint32_t done = 0; done < total; done += step)
-        if (!guest_write(vcpu, stack->seg.base + ((low + done) & mask), frame + done, step, access,
-                         fault))
+        if (!guest_write(vcpu, stack->seg.base + ((low + done) & mask), frame.byte + done, step,
+                         access, fault))
             return false;
     move_esp(stack, -total);
     return true;
@@ -76,21 +86,18 @@ bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, u
 bool stack_pop(struct vcpu *vcpu, struct stack *stack, uint32_t *words, unsigned n, unsigned width,
                struct event *fault)
 {
-    uint8_t frame[STACK_MAX_WORDS * 4];
+    union frame frame;
     uint32_t mask = offset_mask(stack), total = n * width, low = stack->esp & mask;
     uint32_t step = check_limit(vcpu, stack, low, total, width, false, fault);
 
     if (!step)
         return false;
     for (uint32_t done = 0; done < total; done += step)
-        if (!guest_read(vcpu, stack->seg.base + ((low + done) & mask), frame + done, step,
+        if (!guest_read(vcpu, stack->seg.base + ((low + done) & mask), frame.byte + done, step,
                         access_at(stack->level), fault))
             return false;
-    for (unsigned i = 0; i < n; i++) {
-        words[i] = 0;
-        for (unsigned b = 0; b < width; b++)
-            words[i] |= (uint32_t)frame[i * width + b] << 8 * b;
-    }
+    for (unsigned i = 0; i < n; i++)
+        words[i] = width == 4 ? frame.dword[i] : frame.word[i];
     move_esp(stack, total);
     return true;
 }

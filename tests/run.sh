@@ -25,8 +25,6 @@ as_tap() {
 
 suite() {
     case $1 in
-    unit) "$build/tests/unit" --jobs 2 --quiet --tap="$build/test/unit.tap" >/dev/null &&
-        show_failures ;;
     zydis) [ ! -x "$build/tests/decoder-zydis" ] || as_tap decoder-zydis "$build/tests/decoder-zydis" 200000 ;;
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;

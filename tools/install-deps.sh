@@ -10,7 +10,7 @@ gcc gcc-multilib libc6-dev nasm
 grub-common grub-pc-bin xorriso mtools
 qemu-system-x86 bochs bochs-term bochsbios vgabios ncurses-base
 libcriterion-dev libcjson-dev libzydis-dev pkgconf
-git clang-format
+clang-format
 "
 
 usage() {

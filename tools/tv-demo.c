@@ -44,10 +44,14 @@ static int run_bench(void *opaque)
         .echo_fd = -1,
     };
     bool good = emu_run(&run, &spec) && run.status == 0;
-    if (run.outcome == EMU_DONE && run.status)
-        printf("status %d; see %s/com1.txt\n", run.status, spec.dir);
-    else if (!good)
+    if (run.outcome == EMU_DONE && run.status) {
+        const char *text = record_string(records_last(run.records, "error"), "text");
+        const char *reason = record_string(records_last(run.records, "end"), "reason");
+        printf("status %d: %s; see %s/com1.txt\n", run.status,
+               text ? text : (reason ? reason : "the benchmark failed"), spec.dir);
+    } else if (!good) {
         printf("%s\n", run.error);
+    }
     emu_free(&run);
     return !good;
 }
@@ -76,7 +80,8 @@ static void take_result(struct job *job)
 static char *sha256(const char *path)
 {
     char *argv[] = {"sha256sum", (char *)path, NULL};
-    char *text = proc_run(argv, REPORT "/sha256.txt") ? NULL : read_file(REPORT "/sha256.txt", NULL);
+    char *text =
+        proc_run(argv, REPORT "/sha256.txt") ? NULL : read_file(REPORT "/sha256.txt", NULL);
     unlink(REPORT "/sha256.txt");
     if (!text || strlen(text) < 64)
         die(1, "cannot compute the SHA-256 of %s (is it built?)", path);
@@ -98,8 +103,10 @@ int main(int argc, char **argv)
     fprintf(stderr, "Running Minnow's bench, two machines at a time:\n");
     for (int i = 0; i < RUNS; i++) {
         report.runs[i] = (struct report_run){.emu = plan[i].emu, .mode = plan[i].mode};
-        jobs[i] = (struct job){.name = mode_names[plan[i].mode], .run = run_bench,
-                               .opaque = &report.runs[i], .limit_s = LIMIT_S + 10};
+        jobs[i] = (struct job){.name = mode_names[plan[i].mode],
+                               .run = run_bench,
+                               .opaque = &report.runs[i],
+                               .limit_s = LIMIT_S + 10};
     }
     jobs_run(jobs, RUNS, 2, take_result);
 

@@ -102,8 +102,8 @@ static void feed(struct emu_run *run)
 static char *own_dir(const struct emu_spec *spec)
 {
     for (int i = 1;; i++) {
-        char *dir = xasprintf("build/run/%s-%s", emu_names[spec->emu],
-                              mode_names[spec->files.mode]);
+        char *dir =
+            xasprintf("build/run/%s-%s", emu_names[spec->emu], mode_names[spec->files.mode]);
         if (i > 1)
             dir = xasprintf("%s-%d", dir, i);
         make_dirs(dir);
@@ -114,12 +114,17 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU };
+enum {
+    OPT_VMM = 256,
+    OPT_GUEST,
+    OPT_DIR,
+    OPT_CPU
+};
 static const struct option options[] = {
-    {"emu", 1, NULL, 'e'},          {"mode", 1, NULL, 'm'},        {"run", 1, NULL, 'r'},
-    {"opts", 1, NULL, 'o'},         {"mem", 1, NULL, 'M'},         {"timeout", 1, NULL, 't'},
-    {"vmm", 1, NULL, OPT_VMM},      {"guest", 1, NULL, OPT_GUEST}, {"dir", 1, NULL, OPT_DIR},
-    {"cpu", 1, NULL, OPT_CPU},      {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0},
+    {"emu", 1, NULL, 'e'},     {"mode", 1, NULL, 'm'},        {"run", 1, NULL, 'r'},
+    {"opts", 1, NULL, 'o'},    {"mem", 1, NULL, 'M'},         {"timeout", 1, NULL, 't'},
+    {"vmm", 1, NULL, OPT_VMM}, {"guest", 1, NULL, OPT_GUEST}, {"dir", 1, NULL, OPT_DIR},
+    {"cpu", 1, NULL, OPT_CPU}, {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0},
 };
 
 static const char *or_null(const char *text)

@@ -37,8 +37,7 @@ void run_expecting(struct emu_run *run, const struct emu_spec *spec, int status)
              mode_names[spec->files.mode], run->status, status, run->console.text);
 }
 
-char *console_of(const struct test_case *test, enum run_mode mode, const char *programs,
-                 int status)
+char *console_of(const struct test_case *test, enum run_mode mode, const char *programs, int status)
 {
     struct emu_run run;
     struct emu_spec spec = test_spec(test, mode_names[mode]);

@@ -75,8 +75,10 @@ int main(int argc, char **argv)
             continue;
         if (list)
             printf("%s\n", cases[i].name);
-        jobs[chosen++] = (struct job){.name = cases[i].name, .run = run_case,
-                                      .opaque = &cases[i], .limit_s = cases[i].limit_s};
+        jobs[chosen++] = (struct job){.name = cases[i].name,
+                                      .run = run_case,
+                                      .opaque = &cases[i],
+                                      .limit_s = cases[i].limit_s};
     }
     if (list)
         return 0;

@@ -8,15 +8,18 @@ static void compare(const struct test_case *test, const char *programs, const ch
                     bool keep)
 {
     char *native = console_of(test, MODE_NATIVE, programs, 0);
-    char *here = console_of(test, test->mode, programs, 0);
-    char *want = lines_with(native, words, keep), *got = lines_with(here, words, keep);
+    char *want = lines_with(native, words, keep);
     if (!*want)
         fail("%s prints no line to compare", programs);
-    check_same(programs, got, want);
+    if (test->mode != MODE_NATIVE) {
+        char *here = console_of(test, test->mode, programs, 0);
+        char *got = lines_with(here, words, keep);
+        check_same(programs, got, want);
+        free(here);
+        free(got);
+    }
     free(native);
-    free(here);
     free(want);
-    free(got);
 }
 
 /* Every system call. The lines of killed children hold addresses that depend on the memory size. */
@@ -57,7 +60,10 @@ void tests_programs(void)
         const char *name;
         void (*run)(const struct test_case *);
     } programs[] = {
-        {"selftest", selftest}, {"crash", crash}, {"sensitive", sensitive}, {"status", status},
+        {"selftest", selftest},
+        {"crash", crash},
+        {"sensitive", sensitive},
+        {"status", status},
     };
     for (unsigned p = 0; p < sizeof(programs) / sizeof(programs[0]); p++) {
         for (int e = 0; e < EMU_KINDS; e++) {

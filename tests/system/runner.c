@@ -39,8 +39,8 @@ static void hidden_children(const struct test_case *test)
     struct proc p;
     make_dirs(spec.dir);
     char *pids = xasprintf("%s/pids", spec.dir);
-    char *script = xasprintf("rm -f %s; setsid sh -c 'sleep 300 & echo $! $$ >>%s; wait' & sleep 300",
-                             pids, pids);
+    char *script = xasprintf(
+        "rm -f %s; setsid sh -c 'sleep 300 & echo $! $$ >>%s; wait' & sleep 300", pids, pids);
     char *argv[] = {"sh", "-c", script, NULL}, *text = NULL;
     int child = 0, session = 0;
     if (!proc_start(&p, argv, -1, 2, -1))

@@ -200,9 +200,9 @@ Test(patcher, refuses_what_does_not_fit)
     k->vm.ram[GPA] ^= 1;
     cr_expect_not_null(open_it(k), "not the plain instruction");
     k->vm.ram[GPA] ^= 1;
-    k->vm.ram[GPA + 7] = 0;
-    cr_expect_not_null(open_it(k), "not padded with NOPs");
-    k->vm.ram[GPA + 7] = 0x90;
+    k->vm.ram[GPA + 7] ^= 1;
+    cr_expect_not_null(open_it(k), "not padded with a NOP");
+    k->vm.ram[GPA + 7] ^= 1;
     sites[0].op = PV_OP_COUNT;
     cr_expect_not_null(open_it(k), "unknown operation");
     sites[0].op = PV_OP_CLI;

@@ -12,8 +12,7 @@ static char *join(const char *const *names, int count)
     return t.text;
 }
 
-void choose_pair(const char *emu, const char *mode, enum emu_kind *emu_out,
-                 enum run_mode *mode_out)
+void choose_pair(const char *emu, const char *mode, enum emu_kind *emu_out, enum run_mode *mode_out)
 {
     const int e = emu_by_name(emu), m = mode_by_name(mode);
     if (e < 0)

@@ -155,8 +155,12 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
     run->outcome = EMU_BROKEN;
     signal(SIGPIPE, SIG_IGN); /* a machine that ends while we type is no reason to die */
     make_dirs(spec->dir);
-    struct machine m = {.emu = spec->emu, .mode = spec->files.mode, .cpu = spec->cpu,
-                        .mem_mb = spec->mem_mb, .console = spec->console, .dir = spec->dir};
+    struct machine m = {.emu = spec->emu,
+                        .mode = spec->files.mode,
+                        .cpu = spec->cpu,
+                        .mem_mb = spec->mem_mb,
+                        .console = spec->console,
+                        .dir = spec->dir};
     m.iso = iso_for(&spec->files, &error);
     if (!m.iso) {
         run->error = error;
@@ -169,8 +173,8 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
         setenv("TERM", "vt100", 1);
         run->screen_fd = make_terminal(&tty);
     }
-    run->running = proc_start(&run->proc, machine_argv(&m), tty, out,
-                              spec->emu == EMU_QEMU ? far : -1);
+    run->running =
+        proc_start(&run->proc, machine_argv(&m), tty, out, spec->emu == EMU_QEMU ? far : -1);
     run->started = now_s();
     if (!run->running)
         run->error = xasprintf("cannot start %s: %s", emu_names[spec->emu], strerror(errno));

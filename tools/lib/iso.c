@@ -98,9 +98,17 @@ static bool copy_in(const char *from, const char *dir, const char *name, uint64_
 static bool make_image(const char *dir, const char *iso, char **error)
 {
     char *log = xasprintf("%s" LOG, dir), *tree = xasprintf("%s/tree", dir);
-    char *argv[] = {"grub-mkrescue", "-d", "/usr/lib/grub/i386-pc",
-                    "--install-modules=" GRUB_MODULES, "--fonts=", "--locales=", "--themes=", "-o",
-                    (char *)iso, tree, NULL};
+    char *argv[] = {"grub-mkrescue",
+                    "-d",
+                    "/usr/lib/grub/i386-pc",
+                    "--install-modules=" GRUB_MODULES,
+                    "--fonts=",
+                    "--locales=",
+                    "--themes=",
+                    "-o",
+                    (char *)iso,
+                    tree,
+                    NULL};
     int status = proc_run(argv, log);
     if (status) {
         char *said = read_file(log, NULL);

@@ -9,10 +9,10 @@
 
 struct boot_files {
     enum run_mode mode;
-    const char *vmm, *guest;  /* ELF files; NULL: what this tree builds. guest "" : none at all */
-    const char *guest_args;   /* the guest's command line ("run=bench"), or NULL */
-    const char *vmm_options;  /* further words for the VMM's command line, or NULL */
-    const char *modules[4];   /* more multiboot modules: "path" */
+    const char *vmm, *guest; /* ELF files; NULL: what this tree builds. guest "" : none at all */
+    const char *guest_args;  /* the guest's command line ("run=bench"), or NULL */
+    const char *vmm_options; /* further words for the VMM's command line, or NULL */
+    const char *modules[4];  /* more multiboot modules: "path" */
 };
 
 #define ISO_VMM "build/hypervisor/trivisor.elf"

@@ -101,8 +101,7 @@ static char **qemu_argv(const struct machine *m)
     option(&a, "net", xasprintf("none"));
     option(&a, "monitor", xasprintf("none"));
     if (m->gdb_socket) {
-        option(&a, "chardev",
-               xasprintf("socket,id=gdb,path=%s,server=on,wait=off", m->gdb_socket));
+        option(&a, "chardev", xasprintf("socket,id=gdb,path=%s,server=on,wait=off", m->gdb_socket));
         option(&a, "gdb", xasprintf("chardev:gdb"));
         option(&a, "S", NULL);
     }

@@ -7,8 +7,19 @@
 
 #include <stdbool.h>
 
-enum emu_kind { EMU_QEMU, EMU_BOCHS, EMU_KINDS };
-enum run_mode { MODE_NATIVE, MODE_TRAP, MODE_PARA, MODE_VTX, MODE_SVM, RUN_MODES };
+enum emu_kind {
+    EMU_QEMU,
+    EMU_BOCHS,
+    EMU_KINDS
+};
+enum run_mode {
+    MODE_NATIVE,
+    MODE_TRAP,
+    MODE_PARA,
+    MODE_VTX,
+    MODE_SVM,
+    RUN_MODES
+};
 
 extern const char *const emu_names[EMU_KINDS];  /* "qemu", "bochs": as on the command line */
 extern const char *const emu_titles[EMU_KINDS]; /* "QEMU", "Bochs": in reports */
@@ -34,9 +45,9 @@ struct machine {
     const char *cpu;    /* the emulator's own name of a CPU model, or NULL */
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
-    const char *iso;   /* what it boots from */
-    const char *dir;   /* com1.txt, com2.txt and bochsrc live here */
-    int console_fd;    /* QEMU, typed: the emulator's end of the channel */
+    const char *iso;         /* what it boots from */
+    const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
+    int console_fd;          /* QEMU, typed: the emulator's end of the channel */
     const char *console_tty; /* Bochs, typed: the terminal that is COM1 */
     const char *gdb_socket;  /* QEMU: wait for gdb here; NULL: run at once */
     const char *commands;    /* Bochs: commands of its debugger; NULL: "c", that is run */

@@ -135,6 +135,5 @@ int proc_run(char *const argv[], const char *log)
         ;
     if (p.pidfd >= 0)
         close(p.pidfd);
-    return WIFSIGNALED(p.wait_status) ? 128 + WTERMSIG(p.wait_status)
-                                      : WEXITSTATUS(p.wait_status);
+    return WIFSIGNALED(p.wait_status) ? 128 + WTERMSIG(p.wait_status) : WEXITSTATUS(p.wait_status);
 }

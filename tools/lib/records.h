@@ -24,7 +24,8 @@ double record_number(const cJSON *record, const char *key, double missing);
 /* A string member, or NULL. */
 const char *record_string(const cJSON *record, const char *key);
 
-/* One line of the guest's bench: bench id=1 name=null-syscall n=1000 ticks=98 total=... result=... */
+/* One line of the guest's bench: bench id=1 name=null-syscall n=1000 ticks=98 total=... result=...
+ */
 struct bench_op {
     int id;
     char name[40];

@@ -18,8 +18,7 @@ const struct bench_op *report_op(const struct report_run *run, int id)
 /* Sum of one reason, or of all, in a mark's exits. */
 static double mark_exits(const struct report_run *run, int id, const char *reason)
 {
-    const cJSON *exits =
-        cJSON_GetObjectItemCaseSensitive(records_mark(run->records, id), "exits");
+    const cJSON *exits = cJSON_GetObjectItemCaseSensitive(records_mark(run->records, id), "exits");
     const cJSON *item;
     double sum = 0;
     if (!exits)
@@ -74,9 +73,9 @@ static void check_results(struct report *report, const struct report_run *run)
         for (int k = 0; k < report->count && !first; k++)
             first = report_op(&report->runs[k], op->id);
         if (op->n && first && strcmp(first->result, op->result))
-            problem(report, xasprintf("%s %s: %s computed %s, elsewhere it is %s",
-                                      emu_titles[run->emu], mode_names[run->mode], op->name,
-                                      op->result, first->result));
+            problem(report,
+                    xasprintf("%s %s: %s computed %s, elsewhere it is %s", emu_titles[run->emu],
+                              mode_names[run->mode], op->name, op->result, first->result));
     }
 }
 
@@ -109,10 +108,10 @@ int report_check(struct report *report)
         }
         check_results(report, run);
         check_complete(report, run);
-        if (run->mode == MODE_TRAP || run->mode == MODE_PARA)
+        if (run->mode == MODE_TRAP) {
             check_counter(report, run, "scanned");
-        if (run->mode == MODE_TRAP)
             check_counter(report, run, "trapped_sites");
+        }
         if (run->mode == MODE_PARA)
             check_counter(report, run, "patched_sites");
     }
@@ -129,7 +128,8 @@ static void table_head(struct text *out, const struct report *report, enum emu_k
     text_printf(out, "\n");
 }
 
-static void table_cell(struct text *out, const struct report_run *run, const struct bench_op *native)
+static void table_cell(struct text *out, const struct report_run *run,
+                       const struct bench_op *native)
 {
     const struct bench_op *op = report_op(run, native->id);
     if (run->failure || !op) {
@@ -184,8 +184,8 @@ static void totals(struct text *out, const struct report *report)
     for (int i = 0; i < report->count; i++) {
         if (report->runs[i].mode == MODE_NATIVE)
             continue;
-        char *name = xasprintf("%s %s", emu_titles[report->runs[i].emu],
-                               mode_names[report->runs[i].mode]);
+        char *name =
+            xasprintf("%s %s", emu_titles[report->runs[i].emu], mode_names[report->runs[i].mode]);
         text_printf(out, "%12s", name);
         free(name);
         cJSON_ArrayForEach(item, all_exits(&report->runs[i]))
@@ -221,9 +221,9 @@ static void sites(struct text *out, const struct report *report)
         if (trap && para)
             text_printf(out,
                         "%-5s  trap: %.0f instructions scanned, %.0f of them made to trap;  "
-                        "para: %.0f sites patched, %.0f left to trap\n",
+                        "para: %.0f sites patched\n",
                         emu_titles[e], counter(trap, "scanned"), counter(trap, "trapped_sites"),
-                        counter(para, "patched_sites"), counter(para, "trapped_sites"));
+                        counter(para, "patched_sites"));
     }
 }
 

@@ -1,4 +1,5 @@
-/* Small helpers of the host programs: strings, files, errors. Allocation failure ends the program. */
+/* Small helpers of the host programs: strings, files, errors. Allocation failure ends the program.
+ */
 #ifndef TOOLS_UTIL_H
 #define TOOLS_UTIL_H
 
