@@ -74,7 +74,7 @@ static uint32_t operand_offset(const struct vcpu *vcpu, const struct insn *insn,
 
     *seg = SREG_DS;
     if (!insn->has_modrm)
-        offset = insn->disp_size ? (uint32_t)insn->disp : insn->imm; /* moffs */
+        offset = insn->disp; /* moffs */
     else if (insn->adsize == 2)
         offset = offset16(vcpu, insn, seg);
     else

@@ -30,6 +30,7 @@ start:
         mov edx, boot_directory - KERNEL_BASE
         mov cr3, edx
         mov edx, cr0
+        and edx, ~((1 << 30) | (1 << 29)) ; some firmware leaves the caches off (CD, NW)
         or edx, (1 << 31) | (1 << 16)   ; PG, WP
         mov cr0, edx
         mov edx, .high

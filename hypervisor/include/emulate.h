@@ -37,6 +37,9 @@ bool fetch_decode(struct vcpu *vcpu, struct insn *insn, struct exit *exit);
  * Deliver an event through the guest's IDT (SDM vol. 3A section 6.12): checks the gate, switches
  * to the inner stack from the guest's TSS, pushes the frame, loads CS:EIP. A fault during
  * delivery becomes a double fault by table 6-5, and then a triple fault.
+ * A software interrupt must have EIP behind its instruction already (emulate() delivers INT n
+ * itself, and reports faults of its delivery at the INT). Task gates give #GP: there is no
+ * hardware task switching, and no virtual-8086 mode.
  * Returns false on a triple fault (state then as before the last attempt).
  */
 bool deliver_event(struct vcpu *vcpu, const struct event *event);
@@ -44,7 +47,8 @@ bool deliver_event(struct vcpu *vcpu, const struct event *event);
 /*
  * Load a data, stack or code segment register as MOV sreg does, all checks included
  * (SDM vol. 2, MOV: "Loading a segment register while in protected mode"). In real mode: base =
- * selector * 16. Sets the accessed bit in the guest's descriptor.
+ * selector * 16. Sets the accessed bit in the guest's descriptor. SREG_CS is checked as a far JMP
+ * does; SREG_LDTR and SREG_TR as LLDT and LTR do (LTR makes the TSS busy).
  * Returns true, or false with *fault.
  */
 bool load_segment(struct vcpu *vcpu, enum sreg reg, uint16_t selector, struct event *fault);

@@ -444,6 +444,18 @@ Test(emulate, ip_wraps_in_16_bit_code)
     cr_assert_eq(machine.vcpu.eip, 1u);
 }
 
+Test(emulate, moffs)
+{
+    static const uint8_t mov_eax[] = {0x64, 0xA1, 0x78, 0x56, 0x34, 0x12};
+    struct insn insn;
+    enum sreg seg;
+
+    machine.vcpu.seg[SREG_FS].base = 0x1000;
+    cr_assert_eq(decode(&insn, mov_eax, sizeof(mov_eax), 32), DECODE_OK);
+    cr_assert_eq(insn_operand_gva(&machine.vcpu, &insn, &seg), 0x12346678u);
+    cr_assert_eq(seg, SREG_FS);
+}
+
 /* --- fetch --- */
 
 static void fetch_fault(const char *what, unsigned vector, uint32_t error, uint32_t cr2)

@@ -65,6 +65,39 @@ Test(gmem, permission_matrix)
     }
 }
 
+/* The copies must agree with the walk, whichever way they take: every right and every A and D. */
+Test(gmem, copies_obey_the_matrix)
+{
+    struct vcpu *v = &machine.vcpu;
+
+    for (unsigned i = 0; i < 8 * 8 * 8 * 2 * 2 * 2; i++) {
+        unsigned pde = (i & 7) | (i >> 6 & 1 ? PTE_A : 0);
+        unsigned pte = (i >> 3 & 7) | (i >> 7 & 1 ? PTE_A : 0) | (i >> 8 & 1 ? PTE_D : 0);
+        bool wp = i >> 9 & 1, write = i >> 10 & 1, user = i >> 11 & 1, ok;
+        int want = oracle(pde, pte, wp, write, user);
+        unsigned access = user ? ACCESS_USER : 0;
+        uint32_t value = 0x600D600D;
+        struct event fault;
+
+        v->cr0 = CR0_PE | CR0_PG | (wp ? CR0_WP : 0);
+        put32(PDE_AT, TABLE2 | pde);
+        put32(PTE_AT, FRAME | pte);
+        put32(FRAME + (GVA & 0xFFF), 0x01D01D01);
+        ok = write ? guest_write(v, GVA, &value, 4, access, &fault)
+                   : guest_read(v, GVA, &value, 4, access, &fault);
+        cr_assert_eq(ok, want < 0, "case %u", i);
+        if (!ok) {
+            cr_assert_eq(fault.error, (uint32_t)want, "case %u", i);
+            cr_assert_eq(get32(FRAME + (GVA & 0xFFF)), 0x01D01D01u, "case %u", i);
+            continue;
+        }
+        cr_assert_eq(get32(FRAME + (GVA & 0xFFF)), write ? 0x600D600Du : 0x01D01D01u);
+        cr_assert(write || value == 0x01D01D01, "case %u", i);
+        cr_assert_eq(get32(PDE_AT), TABLE2 | pde | PTE_A, "case %u", i);
+        cr_assert_eq(get32(PTE_AT), FRAME | pte | PTE_A | (write ? PTE_D : 0), "case %u", i);
+    }
+}
+
 Test(gmem, large_pages)
 {
     struct vcpu *v = &machine.vcpu;
@@ -73,6 +106,12 @@ Test(gmem, large_pages)
 
     v->cr4 = CR4_PSE | CR4_PGE;
     put32(PDE_AT, 0x00400000 | PTE_PS | PTE_P | PTE_W | PTE_G);
+    put32(0x523456, 0xABCD1234);
+    put32(0x400000 + 0x123 * 4, FRAME | 0x67); /* what a mistaken table walk would find */
+    cr_assert(guest_read(v, GVA, &error, 4, 0, NULL));
+    cr_assert_eq(error, 0xABCD1234u);
+    cr_assert(guest_read(v, GVA, &error, 4, 0, NULL), "and with A set");
+    cr_assert_eq(error, 0xABCD1234u);
     cr_assert(guest_walk(v, GVA, ACCESS_WRITE, &walk, &error));
     cr_assert_eq(walk.gpa, 0x523456u);
     cr_assert(walk.large && walk.global && walk.dirty && walk.writable && !walk.user);
@@ -240,6 +279,9 @@ Test(gmem, watched_pages_are_reported)
     cr_assert_eq(written_page, 0u);
     cr_assert(guest_read(v, 0x123000, &value, 4, 0, &fault));
     cr_assert_eq(written_page, 0u);
+    cr_assert(guest_write(v, 0x123010, &value, 4, 0, &fault));
+    cr_assert_eq(written_page, 0x123000u, "within the page");
+    written_page = 0;
     cr_assert(guest_write(v, 0x122FFF, &value, 4, 0, &fault));
     cr_assert_eq(written_page, 0x123000u);
 }

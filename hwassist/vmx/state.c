@@ -1,0 +1,115 @@
+/* Canonical vCPU state to the guest-state area of the VMCS and back. */
+#include "cpu.h"
+#include "vmx.h"
+#include "x86.h"
+
+static void load_control_registers(struct vcpu *vcpu)
+{
+    const struct vmx_controls *c = &vmx_of(vcpu)->controls;
+    /* Unrestricted guest: PE and PG are free; NE and the like stay as VMX wants them. */
+    const uint32_t forced0 = c->cr0_on & ~(CR0_PE | CR0_PG);
+    vmcs_write(VMCS_GUEST_CR0, (vcpu->cr0 | forced0) & c->cr0_may);
+    vmcs_write(VMCS_CR0_SHADOW, vcpu->cr0);
+    vmcs_write(VMCS_CR0_MASK, forced0);
+    vmcs_write(VMCS_GUEST_CR4, (vcpu->cr4 | c->cr4_on) & c->cr4_may);
+    vmcs_write(VMCS_CR4_SHADOW, vcpu->cr4);
+    vmcs_write(VMCS_GUEST_CR3, vcpu->cr3);
+}
+
+/* Access rights as VM entry wants them (section 26.3.1.2): usable code and data are accessed. */
+static uint32_t rights(const struct segment *s, enum sreg reg)
+{
+    if (s->attr & SEG_UNUSABLE)
+        return SEG_UNUSABLE;
+    return s->attr | (reg < SREG_LDTR ? SEG_ACCESSED : 0);
+}
+
+static void load_segments(struct vcpu *vcpu)
+{
+    for (enum sreg reg = SREG_ES; reg < SREG_COUNT; reg++) {
+        const struct segment *s = &vcpu->seg[reg];
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES, reg), s->selector);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_BASE, reg), s->base);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg), s->limit);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg), rights(s, reg));
+    }
+    /* TR must be usable and busy, also before the guest has loaded one. */
+    if (vcpu->seg[SREG_TR].attr & SEG_UNUSABLE) {
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, SREG_TR), 0x67);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, SREG_TR), SEG_P | SYS_TSS32_BUSY);
+    }
+}
+
+static void store_segments(struct vcpu *vcpu)
+{
+    for (enum sreg reg = SREG_ES; reg < SREG_COUNT; reg++) {
+        struct segment *s = &vcpu->seg[reg];
+        s->selector = (uint16_t)vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES, reg));
+        s->base = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_BASE, reg));
+        s->limit = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg));
+        s->attr = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg));
+    }
+}
+
+static void load_debug(const struct vcpu *vcpu)
+{
+    __asm__ volatile("mov %0, %%dr0" : : "r"(vcpu->dr[0]));
+    __asm__ volatile("mov %0, %%dr1" : : "r"(vcpu->dr[1]));
+    __asm__ volatile("mov %0, %%dr2" : : "r"(vcpu->dr[2]));
+    __asm__ volatile("mov %0, %%dr3" : : "r"(vcpu->dr[3]));
+    __asm__ volatile("mov %0, %%dr6" : : "r"(vcpu->dr[6]));
+    vmcs_write(VMCS_GUEST_DR7, vcpu->dr[7]);
+}
+
+static void store_debug(struct vcpu *vcpu)
+{
+    __asm__ volatile("mov %%dr0, %0" : "=r"(vcpu->dr[0]));
+    __asm__ volatile("mov %%dr1, %0" : "=r"(vcpu->dr[1]));
+    __asm__ volatile("mov %%dr2, %0" : "=r"(vcpu->dr[2]));
+    __asm__ volatile("mov %%dr3, %0" : "=r"(vcpu->dr[3]));
+    __asm__ volatile("mov %%dr6, %0" : "=r"(vcpu->dr[6]));
+    vcpu->dr[7] = vmcs_read(VMCS_GUEST_DR7);
+}
+
+void vmx_load(struct vcpu *vcpu)
+{
+    const uint32_t dirty = vcpu->dirty;
+    if (dirty & DIRTY_CR)
+        load_control_registers(vcpu);
+    if (dirty & DIRTY_CR2)
+        write_cr2(vcpu->cr2); /* not part of the VMCS */
+    if (dirty & DIRTY_SEG)
+        load_segments(vcpu);
+    if (dirty & DIRTY_TABLE) {
+        vmcs_write(VMCS_GUEST_GDTR_BASE, vcpu->gdtr.base);
+        vmcs_write(VMCS_GUEST_GDTR_LIMIT, vcpu->gdtr.limit);
+        vmcs_write(VMCS_GUEST_IDTR_BASE, vcpu->idtr.base);
+        vmcs_write(VMCS_GUEST_IDTR_LIMIT, vcpu->idtr.limit);
+    }
+    if (dirty & DIRTY_DR)
+        load_debug(vcpu);
+    if (dirty & DIRTY_MSR) {
+        vmcs_write(VMCS_GUEST_SYSENTER_CS, vcpu->sysenter_cs);
+        vmcs_write(VMCS_GUEST_SYSENTER_ESP, vcpu->sysenter_esp);
+        vmcs_write(VMCS_GUEST_SYSENTER_EIP, vcpu->sysenter_eip);
+        vmcs_write64(VMCS_TSC_OFFSET, vcpu->tsc_offset);
+    }
+    vcpu->dirty = 0;
+}
+
+void vmx_store(struct vcpu *vcpu)
+{
+    if (vcpu->dirty) /* what common code changed since the exit is newer */
+        vmx_load(vcpu);
+    const uint32_t mask0 = vmcs_read(VMCS_CR0_MASK), mask4 = vmcs_read(VMCS_CR4_MASK);
+    vcpu->cr0 = (vmcs_read(VMCS_GUEST_CR0) & ~mask0) | (vmcs_read(VMCS_CR0_SHADOW) & mask0);
+    vcpu->cr4 = (vmcs_read(VMCS_GUEST_CR4) & ~mask4) | (vmcs_read(VMCS_CR4_SHADOW) & mask4);
+    vcpu->cr3 = vmcs_read(VMCS_GUEST_CR3);
+    vcpu->cr2 = read_cr2();
+    store_segments(vcpu);
+    vcpu->gdtr = (struct table_reg){vmcs_read(VMCS_GUEST_GDTR_BASE),
+                                    (uint16_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT)};
+    vcpu->idtr = (struct table_reg){vmcs_read(VMCS_GUEST_IDTR_BASE),
+                                    (uint16_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT)};
+    store_debug(vcpu);
+}
