@@ -255,7 +255,9 @@ static bool undefined(const struct insn *insn, struct opcode opcode)
     /* MOV to and from CR0, CR2, CR3, CR4 only (no CR8 without long mode). */
     if (insn->op == OP_MOV_FROM_CR || insn->op == OP_MOV_TO_CR)
         return reg == 1 || reg > 4;
-    return false;
+    /* VMREAD and VMWRITE take no prefix: with one these are SSE4A's EXTRQ and INSERTQ. */
+    return insn->map == 1 && (insn->opcode == 0x78 || insn->opcode == 0x79) &&
+           (insn->prefixes & (PFX_OPSIZE | PFX_REP | PFX_REPNE));
 }
 
 enum decode_result decode(struct insn *insn, const uint8_t *bytes, size_t n, int bits)

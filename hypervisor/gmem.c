@@ -16,7 +16,7 @@ void *guest_ram(const struct vm *vm, gpa_t gpa, uint32_t n)
 {
     if (n > vm->ram_size || gpa > vm->ram_size - n)
         return NULL;
-    if (gpa < VGA_TEXT_GPA + VGA_TEXT_SIZE && gpa + n > VGA_TEXT_GPA)
+    if (gpa < ISA_HOLE_END && gpa + n > ISA_HOLE)
         return NULL;
     return vm->ram + gpa;
 }

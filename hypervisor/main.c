@@ -245,6 +245,8 @@ static uint32_t guest_mb(void)
     if (mb < MIN_GUEST_MB || mb % 4)
         refuse("mem=%s: give the guest's memory in MB, a multiple of 4, at least %u", text,
                MIN_GUEST_MB);
+    if (mb > DIRECT_MAP_SIZE / MB)
+        refuse("mem=%s: the VMM reaches %u MB of memory in all", text, DIRECT_MAP_SIZE / MB);
     return mb;
 }
 

@@ -4,13 +4,10 @@
 #include "vm.h"
 #include "vmm.h"
 
-#define ISA_HOLE 0xA0000u
-#define RAM_AGAIN 0x100000u
-
 bool vm_gpa_to_hpa(const struct vm *vm, gpa_t gpa, hpa_t *hpa)
 {
     gpa &= PAGE_MASK;
-    if (gpa < ISA_HOLE || (gpa >= RAM_AGAIN && gpa < vm->ram_size)) {
+    if (gpa < ISA_HOLE || (gpa >= ISA_HOLE_END && gpa < vm->ram_size)) {
         *hpa = vm->ram_hpa + gpa;
         return true;
     }

@@ -2,10 +2,10 @@
 # compiled for the host, with sanitizers, and linked with the Criterion tests of tests/unit/.
 
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
-	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c devices/*.c) \
+	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
 	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c)
-UNIT_SRCS := $(wildcard tests/unit/test_*.c tests/unit/support.c) $(PURE_SRCS)
-UNIT_OBJ := $(UNIT_SRCS:%.c=$(BUILD)/unit/%.o)
+PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c))
 UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Ihypervisor/include -Iparavirt/include -Ihypervisor -Ihypervisor/devices -Itrap-and-emulate \
@@ -19,7 +19,13 @@ $(BUILD)/unit/%.o: %.c
 	@echo "  CC(unit) $<"
 	@gcc $(UNIT_CFLAGS) -c $< -o $@
 
-$(BUILD)/tests/unit: $(UNIT_OBJ)
+# An archive, so that a test may bring its own version of what the code under test calls.
+$(BUILD)/tests/libpure.a: $(PURE_OBJ)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/tests/unit: $(UNIT_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
 	@echo "  LD(unit) $@"
 	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion
@@ -50,4 +56,4 @@ unit: $(BUILD)/tests/unit $(ZYDIS)
 system: all $(SYSTEST)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
 
--include $(wildcard $(UNIT_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d))
+-include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d))

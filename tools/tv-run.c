@@ -92,7 +92,7 @@ static void feed(struct emu_run *run)
         ssize_t n = getline(&line, &room, stdin);
         if (n <= 0)
             break;
-        emu_send(run, line, (size_t)n);
+        emu_type(run, line);
     }
     free(line);
     emu_kill(run);

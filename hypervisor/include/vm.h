@@ -43,6 +43,10 @@ struct vm {
 
 #define VM_STATUS_KILLED 124 /* exit_status of a guest that the VMM killed */
 
+/* Between these a PC has device memory and ROM instead of RAM. */
+#define ISA_HOLE 0xA0000u
+#define ISA_HOLE_END 0x100000u
+
 #define VGA_TEXT_GPA 0xB8000u
 #define VGA_TEXT_SIZE 0x8000u
 

@@ -4,8 +4,10 @@
 
 #include "systest.h"
 
+/* Compare the lines that begin with one of `words` (or, without `keep`, all others). `normalise`
+ * takes out what may differ; NULL: nothing may. */
 static void compare(const struct test_case *test, const char *programs, const char *words,
-                    bool keep)
+                    bool keep, void (*normalise)(char *lines))
 {
     char *native = console_of(test, MODE_NATIVE, programs, 0);
     char *want = lines_with(native, words, keep);
@@ -14,6 +16,10 @@ static void compare(const struct test_case *test, const char *programs, const ch
     if (test->mode != MODE_NATIVE) {
         char *here = console_of(test, test->mode, programs, 0);
         char *got = lines_with(here, words, keep);
+        if (normalise) {
+            normalise(want);
+            normalise(got);
+        }
         check_same(programs, got, want);
         free(here);
         free(got);
@@ -25,13 +31,24 @@ static void compare(const struct test_case *test, const char *programs, const ch
 /* Every system call. The lines of killed children hold addresses that depend on the memory size. */
 static void selftest(const struct test_case *test)
 {
-    compare(test, "selftest", "selftest:", true);
+    compare(test, "selftest", "selftest:", true, NULL);
 }
 
 /* Every exception that a program can cause: vector, error code, address. */
 static void crash(const struct test_case *test)
 {
-    compare(test, "crash", "crash", true);
+    compare(test, "crash", "crash", true, NULL);
+}
+
+/* QEMU leaves the accessed bit of a code descriptor alone when IRET loads it, against SDM vol. 3A
+ * section 3.4.5.1; a shadow descriptor always has it set. LAR shows it as bit 8. */
+static void ignore_accessed(char *lines)
+{
+    for (char *c = lines; (c = strstr(c, "lar "));) {
+        c += strlen("lar ");
+        if (strspn(c, "0123456789abcdef") == 8 && c[5] == 'a')
+            c[5] = 'b';
+    }
 }
 
 /*
@@ -45,7 +62,8 @@ static void sensitive(const struct test_case *test)
 {
     const bool hardware = test->mode == MODE_VTX || test->mode == MODE_SVM;
     compare(test, "sensitive",
-            hardware ? "minnow trivisor" : "minnow trivisor sgdt sidt sldt str smsw", false);
+            hardware ? "minnow trivisor" : "minnow trivisor sgdt sidt sldt str smsw", false,
+            ignore_accessed);
 }
 
 /* A program's status is the run's status. */

@@ -5,6 +5,11 @@
 
 #include "vmm.h"
 
+int kvsnprintf(char *buf, unsigned size, const char *fmt, va_list ap)
+{
+    return vsnprintf(buf, size, fmt, ap);
+}
+
 int ksnprintf(char *buf, unsigned size, const char *fmt, ...)
 {
     va_list ap;

@@ -15,6 +15,9 @@
 /* Console files are looked at this often; channels are seen at once. */
 #define FILE_POLL_MS 20
 
+/* Patience for the echo of a typed character. */
+#define ECHO_S 0.5
+
 static char *in_dir(const struct emu_run *run, const char *name)
 {
     return xasprintf("%s/%s", run->spec.dir, name);
@@ -286,7 +289,13 @@ void emu_send(struct emu_run *run, const char *bytes, size_t n)
 
 void emu_type(struct emu_run *run, const char *text)
 {
-    emu_send(run, text, strlen(text));
+    for (; *text && run->running; text++) {
+        const size_t before = run->console.len;
+        const double until = now_s() + ECHO_S;
+        emu_send(run, text, 1);
+        while (run->running && run->console.len == before && now_s() < until)
+            emu_step(run, -1, 20);
+    }
 }
 
 bool emu_wait(struct emu_run *run)

@@ -64,8 +64,11 @@ bool emu_step(struct emu_run *run, int extra_fd, int wait_ms);
  * or `seconds` passed without it. */
 bool emu_expect(struct emu_run *run, const char *text, unsigned seconds);
 
-/* Type on the guest's console (CONSOLE_TYPED and CONSOLE_HUMAN). */
+/* Put bytes on the guest's console line (CONSOLE_TYPED and CONSOLE_HUMAN). The line has no flow
+ * control: a guest may lose what comes faster than it reads. */
 void emu_send(struct emu_run *run, const char *bytes, size_t n);
+
+/* Type as a person does: each character when the one before was echoed. */
 void emu_type(struct emu_run *run, const char *text);
 
 /* Wait for the end. Returns true when outcome is EMU_DONE. */
