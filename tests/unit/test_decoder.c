@@ -1,0 +1,194 @@
+/* What the decoder says about the instructions a VMM cares about. Lengths and validity of all
+ * others are compared with Zydis in decoder_zydis.c. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "decoder.h"
+
+#define I CLASS_INNOCUOUS
+#define P CLASS_PRIVILEGED
+#define S CLASS_SENSITIVE
+
+static const struct {
+    const char *bytes;
+    size_t n;
+    enum insn_op op;
+    enum insn_class class;
+    enum insn_flow flow;
+} table[] = {
+#define ROW(s, op, class, flow) {s, sizeof(s) - 1, op, class, flow}
+    ROW("\xFA", OP_CLI, P, FLOW_NEXT),
+    ROW("\xFB", OP_STI, P, FLOW_NEXT),
+    ROW("\xF4", OP_HLT, P, FLOW_NEXT),
+    ROW("\x9C", OP_PUSHF, S, FLOW_NEXT),
+    ROW("\x9D", OP_POPF, S, FLOW_NEXT),
+    ROW("\xCF", OP_IRET, S, FLOW_STOP),
+    ROW("\xE4\x80", OP_IN, P, FLOW_NEXT),
+    ROW("\xEC", OP_IN, P, FLOW_NEXT),
+    ROW("\xE6\x80", OP_OUT, P, FLOW_NEXT),
+    ROW("\xEF", OP_OUT, P, FLOW_NEXT),
+    ROW("\xF3\x6D", OP_INS, P, FLOW_NEXT),
+    ROW("\xF3\x6E", OP_OUTS, P, FLOW_NEXT),
+    ROW("\xCC", OP_INT3, S, FLOW_NEXT),
+    ROW("\xCD\x80", OP_INTN, P, FLOW_NEXT),
+    ROW("\xCE", OP_INTO, S, FLOW_NEXT),
+    ROW("\xF1", OP_INT1, S, FLOW_NEXT),
+    ROW("\x0F\x20\xC0", OP_MOV_FROM_CR, P, FLOW_NEXT),
+    ROW("\x0F\x22\xD8", OP_MOV_TO_CR, P, FLOW_NEXT),
+    ROW("\x0F\x21\xF8", OP_MOV_FROM_DR, P, FLOW_NEXT),
+    ROW("\x0F\x23\xF8", OP_MOV_TO_DR, P, FLOW_NEXT),
+    ROW("\x0F\x06", OP_CLTS, P, FLOW_NEXT),
+    ROW("\x0F\x01\xF0", OP_LMSW, P, FLOW_NEXT),
+    ROW("\x0F\x01\xE0", OP_SMSW, S, FLOW_NEXT),
+    ROW("\x0F\x01\x10", OP_LGDT, P, FLOW_NEXT),
+    ROW("\x0F\x01\x18", OP_LIDT, P, FLOW_NEXT),
+    ROW("\x0F\x01\x00", OP_SGDT, S, FLOW_NEXT),
+    ROW("\x0F\x01\x08", OP_SIDT, S, FLOW_NEXT),
+    ROW("\x0F\x00\xD0", OP_LLDT, P, FLOW_NEXT),
+    ROW("\x0F\x00\xC0", OP_SLDT, S, FLOW_NEXT),
+    ROW("\x0F\x00\xD8", OP_LTR, P, FLOW_NEXT),
+    ROW("\x0F\x00\xC8", OP_STR, S, FLOW_NEXT),
+    ROW("\x0F\x01\x38", OP_INVLPG, P, FLOW_NEXT),
+    ROW("\x0F\x08", OP_INVD, P, FLOW_NEXT),
+    ROW("\x0F\x09", OP_WBINVD, P, FLOW_NEXT),
+    ROW("\x0F\x32", OP_RDMSR, P, FLOW_NEXT),
+    ROW("\x0F\x30", OP_WRMSR, P, FLOW_NEXT),
+    ROW("\x0F\x31", OP_RDTSC, I, FLOW_NEXT),
+    ROW("\x0F\xA2", OP_CPUID, S, FLOW_NEXT),
+    ROW("\x0F\x02\xC1", OP_LAR, S, FLOW_NEXT),
+    ROW("\x0F\x03\xC1", OP_LSL, S, FLOW_NEXT),
+    ROW("\x0F\x00\xE0", OP_VERR, S, FLOW_NEXT),
+    ROW("\x0F\x00\xE8", OP_VERW, S, FLOW_NEXT),
+    ROW("\x63\xC1", OP_ARPL, I, FLOW_NEXT),
+    ROW("\x8C\xC8", OP_MOV_FROM_SREG, S, FLOW_NEXT), /* CS */
+    ROW("\x8C\xD0", OP_MOV_FROM_SREG, S, FLOW_NEXT), /* SS */
+    ROW("\x8C\xD8", OP_MOV_FROM_SREG, I, FLOW_NEXT), /* DS */
+    ROW("\x8E\xD0", OP_MOV_TO_SREG, S, FLOW_NEXT),   /* SS */
+    ROW("\x8E\xD8", OP_MOV_TO_SREG, I, FLOW_NEXT),   /* DS */
+    ROW("\x0E", OP_PUSH_SREG, S, FLOW_NEXT),
+    ROW("\x16", OP_PUSH_SREG, S, FLOW_NEXT),
+    ROW("\x1E", OP_PUSH_SREG, I, FLOW_NEXT),
+    ROW("\x17", OP_POP_SREG, S, FLOW_NEXT),
+    ROW("\x1F", OP_POP_SREG, I, FLOW_NEXT),
+    ROW("\x0F\xA1", OP_POP_SREG, I, FLOW_NEXT),
+    ROW("\x0F\xB2\x00", OP_LSS, S, FLOW_NEXT),
+    ROW("\xC5\x00", OP_LDS, I, FLOW_NEXT),
+    ROW("\x9A\x01\x02\x03\x04\x08\x00", OP_CALL_FAR, S, FLOW_NEXT),
+    ROW("\xEA\x01\x02\x03\x04\x08\x00", OP_JMP_FAR, S, FLOW_STOP),
+    ROW("\xFF\x18", OP_CALL_FAR_MEM, S, FLOW_NEXT),
+    ROW("\xFF\x28", OP_JMP_FAR_MEM, S, FLOW_STOP),
+    ROW("\xCB", OP_RET_FAR, S, FLOW_STOP),
+    ROW("\xCA\x08\x00", OP_RET_FAR, S, FLOW_STOP),
+    ROW("\x0F\x01\xC1", OP_VMCALL, P, FLOW_NEXT),
+    ROW("\x0F\x01\xD9", OP_VMMCALL, P, FLOW_NEXT),
+    ROW("\x0F\x01\xD8", OP_SVM_VMX, P, FLOW_NEXT),
+    ROW("\x90", OP_OTHER, I, FLOW_NEXT),
+    ROW("\x74\xFE", OP_OTHER, I, FLOW_BRANCH),
+    ROW("\x0F\x84\x00\x01\x00\x00", OP_OTHER, I, FLOW_BRANCH),
+    ROW("\xE2\xFE", OP_OTHER, I, FLOW_BRANCH),
+    ROW("\xEB\xFE", OP_OTHER, I, FLOW_JUMP),
+    ROW("\xE9\xFB\xFF\xFF\xFF", OP_OTHER, I, FLOW_JUMP),
+    ROW("\xE8\xFB\xFF\xFF\xFF", OP_OTHER, I, FLOW_CALL),
+    ROW("\xFF\xE0", OP_OTHER, I, FLOW_INDIRECT),
+    ROW("\xFF\xD0", OP_OTHER, I, FLOW_CALL_IND),
+    ROW("\xC3", OP_OTHER, I, FLOW_RETURN),
+    ROW("\xC2\x04\x00", OP_OTHER, I, FLOW_RETURN),
+#undef ROW
+};
+
+Test(decoder, names_classes_and_flow)
+{
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        uint8_t bytes[INSN_MAX] = {0};
+        struct insn insn;
+        memcpy(bytes, table[i].bytes, table[i].n);
+        cr_assert_eq(decode(&insn, bytes, sizeof(bytes), 32), DECODE_OK, "row %zu", i);
+        cr_expect_eq(insn.len, table[i].n, "row %zu: length %u", i, insn.len);
+        cr_expect_eq(insn.op, table[i].op, "row %zu: op %s", i, insn_op_name(insn.op));
+        cr_expect_eq(insn.class, table[i].class, "row %zu (%s)", i, insn_op_name(insn.op));
+        cr_expect_eq(insn.flow, table[i].flow, "row %zu (%s)", i, insn_op_name(insn.op));
+    }
+}
+
+Test(decoder, every_named_op_has_a_name_and_an_encoding)
+{
+    bool seen[OP_COUNT] = {false};
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        seen[table[i].op] = true;
+    for (enum insn_op op = 0; op < OP_COUNT; op++)
+        cr_expect_str_neq(insn_op_name(op), "?", "op %d", op);
+    cr_expect(seen[OP_IRET] && seen[OP_STR] && seen[OP_SMSW]);
+}
+
+Test(decoder, undefined_encodings)
+{
+    static const char *const bad[] = {
+        "\x0F\x0B",         /* UD2 */
+        "\x8E\xC8",         /* MOV CS */
+        "\x8C\xF0",         /* MOV from segment register 6 */
+        "\x0F\x22\xC8",     /* CR1 */
+        "\x0F\x22\xE8",     /* CR5 */
+        "\xF0\x90",         /* LOCK NOP */
+        "\xF0\x01\xC0",     /* LOCK ADD register */
+        "\xC5\xF8\x77",     /* VEX */
+        "\x62\xF1\x7C\x48", /* EVEX */
+        "\xFF\xF8",         /* group 5, /7 */
+        "\x8D\xC0",         /* LEA of a register */
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        uint8_t bytes[INSN_MAX] = {0};
+        struct insn insn;
+        memcpy(bytes, bad[i], strlen(bad[i]));
+        cr_expect_eq(decode(&insn, bytes, sizeof(bytes), 32), DECODE_INVALID, "row %zu", i);
+    }
+}
+
+Test(decoder, asks_for_more_and_refuses_too_long)
+{
+    struct insn insn;
+    const uint8_t call[5] = {0xE8, 1, 2, 3, 4};
+    for (size_t n = 0; n < 5; n++)
+        cr_expect_eq(decode(&insn, call, n, 32), DECODE_MORE, "%zu bytes", n);
+    cr_expect_eq(decode(&insn, call, 5, 32), DECODE_OK);
+
+    uint8_t prefixes[20];
+    memset(prefixes, 0x66, sizeof(prefixes));
+    prefixes[14] = 0x90;
+    cr_expect_eq(decode(&insn, prefixes, 20, 32), DECODE_OK, "15 bytes are allowed");
+    cr_expect_eq(insn.len, 15);
+    prefixes[14] = 0x66;
+    prefixes[15] = 0x90;
+    cr_expect_eq(decode(&insn, prefixes, 20, 32), DECODE_LONG, "16 are not");
+}
+
+Test(decoder, operands)
+{
+    struct insn insn;
+    const uint8_t mov[] = {0x2E, 0x67, 0x66, 0xC7, 0x46, 0xFE, 0x34, 0x12};
+    cr_assert_eq(decode(&insn, mov, sizeof(mov), 32), DECODE_OK);
+    cr_expect_eq(insn.len, 8);
+    cr_expect_eq(insn.opsize, 2);
+    cr_expect_eq(insn.adsize, 2);
+    cr_expect_eq(insn.disp, -2);
+    cr_expect_eq(insn.imm, 0x1234);
+    cr_expect(insn_reads_through_cs(&insn));
+    cr_expect_eq(insn.seg_off, 0);
+
+    const uint8_t far[] = {0xEA, 0x78, 0x56, 0x34, 0x12, 0x08, 0x00};
+    cr_assert_eq(decode(&insn, far, sizeof(far), 32), DECODE_OK);
+    cr_expect_eq(insn.imm, 0x12345678);
+    cr_expect_eq(insn.imm2, 8);
+    cr_assert_eq(decode(&insn, far, sizeof(far), 16), DECODE_OK);
+    cr_expect_eq(insn.len, 5);
+    cr_expect_eq(insn.imm2, 0x1234);
+
+    const uint8_t sib[] = {0x8B, 0x84, 0x88, 0x78, 0x56, 0x34, 0x12};
+    cr_assert_eq(decode(&insn, sib, sizeof(sib), 32), DECODE_OK);
+    cr_expect(insn.has_sib);
+    cr_expect_eq(insn.disp, 0x12345678);
+    cr_expect_eq(insn.len, 7);
+
+    const uint8_t back[] = {0x75, 0xF0};
+    cr_assert_eq(decode(&insn, back, sizeof(back), 32), DECODE_OK);
+    cr_expect_eq((int32_t)insn.imm, -16);
+}
