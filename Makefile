@@ -16,7 +16,7 @@ ifndef READY
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit system run debug iso
 
-.PHONY: help deps $(READY_TARGETS) format format-check stats clean FORCE
+.PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
 help:
 	@echo "Trivisor: one small hypervisor, three ways to virtualize, measured side by side."
@@ -40,6 +40,9 @@ format:
 
 format-check:
 	@tests/format.sh
+
+readme: demo
+	@tools/update-readme.sh
 
 stats:
 	@tools/stats.sh
@@ -85,5 +88,6 @@ endif
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change
+#: make readme: run the demo and put its table into README.md
 #: make stats: lines of code by part
 #: make clean: remove build/

@@ -1,4 +1,4 @@
-/* The decoder: prefixes, opcode, ModRM and SIB, displacement, immediates (SDM vol. 2A chapter 2). */
+/* The decoder: prefixes, opcode, ModRM, SIB, displacement, immediates (SDM vol. 2A chapter 2). */
 #include "decoder.h"
 
 #include <string.h>
@@ -103,15 +103,60 @@ static enum decode_result prefixes(struct insn *insn, struct cursor *c, int bits
     return DECODE_OK;
 }
 
-/* Maps 0F 38 and 0F 3A: SSE and its relatives, all with ModRM, the second with an immediate. Of
- * 0F 38, 80..82 are INVEPT, INVVPID, INVPCID. */
-static struct opcode three_byte(uint8_t map, uint8_t opcode)
+/* Map 0F 38: SSSE3, SSE4, AES, MOVBE and CRC32, all with ModRM; and 80..82, INVEPT, INVVPID and
+ * INVPCID. What is not listed belongs to extensions that guests do not have. */
+static struct opcode map_0f38(uint8_t opcode)
 {
-    if (map == 3)
+    switch (opcode) {
+    case 0x00 ... 0x0B:
+    case 0x10:
+    case 0x14 ... 0x15:
+    case 0x17:
+    case 0x1C ... 0x1E:
+    case 0x20 ... 0x25:
+    case 0x28 ... 0x2B:
+    case 0x30 ... 0x35:
+    case 0x37 ... 0x41:
+    case 0xDB ... 0xDF:
+    case 0xF0 ... 0xF1:
+        return (struct opcode){.shape = F_M};
+    case 0x80 ... 0x82:
+        return (struct opcode){F_M | F_MEM, OP_SVM_VMX, PRIV, FLOW_NEXT};
+    default:
+        return (struct opcode){.shape = F_BAD};
+    }
+}
+
+/* Map 0F 3A: SSSE3, SSE4, AES and PCLMULQDQ, all with ModRM and a byte. */
+static struct opcode map_0f3a(uint8_t opcode)
+{
+    switch (opcode) {
+    case 0x08 ... 0x0F:
+    case 0x14 ... 0x17:
+    case 0x20 ... 0x22:
+    case 0x40 ... 0x42:
+    case 0x44:
+    case 0x60 ... 0x63:
+    case 0xDF:
         return (struct opcode){.shape = F_M | F_I8};
-    if (opcode >= 0x80 && opcode <= 0x82)
-        return (struct opcode){F_M | F_MEM, OP_SVM_VMX, PRIV, 0};
-    return (struct opcode){.shape = F_M};
+    default:
+        return (struct opcode){.shape = F_BAD};
+    }
+}
+
+/* The table's row of an opcode, before a group has refined it. */
+static struct opcode table_row(uint8_t map, uint8_t opcode)
+{
+    switch (map) {
+    case 0:
+        return one_byte[opcode];
+    case 1:
+        return two_byte[opcode];
+    case 2:
+        return map_0f38(opcode);
+    default:
+        return map_0f3a(opcode);
+    }
 }
 
 static enum decode_result opcode_bytes(struct insn *insn, struct cursor *c, struct opcode *opcode)
@@ -132,9 +177,7 @@ static enum decode_result opcode_bytes(struct insn *insn, struct cursor *c, stru
     }
     insn->opcode = byte;
     insn->opcode_off = (uint8_t)(c->at - 1);
-    *opcode = insn->map == 0   ? one_byte[byte]
-              : insn->map == 1 ? two_byte[byte]
-                               : three_byte(insn->map, byte);
+    *opcode = table_row(insn->map, byte);
     return DECODE_OK;
 }
 
@@ -292,13 +335,15 @@ bool insn_reads_through_cs(const struct insn *insn)
 {
     if (!(insn->prefixes & PFX_SEG) || insn->seg_override != 1)
         return false;
-    if (insn->has_modrm)
-        return MODRM_MOD(insn->modrm) != 3;
-    return insn->map == 0 && (one_byte[insn->opcode].shape & (F_STRING | F_MOFFS));
+    const uint16_t shape = table_row(insn->map, insn->opcode).shape;
+    if (shape & (F_STRING | F_MOFFS))
+        return true;
+    return insn->has_modrm && MODRM_MOD(insn->modrm) != 3 && !(shape & (F_REG | F_ADDRESS));
 }
 
 const char *insn_op_name(enum insn_op op)
 {
+    /* clang-format off */
     static const char *const names[OP_COUNT] = {
         [OP_OTHER] = "other",       [OP_CLI] = "cli",           [OP_STI] = "sti",
         [OP_HLT] = "hlt",           [OP_PUSHF] = "pushf",       [OP_POPF] = "popf",
@@ -325,5 +370,6 @@ const char *insn_op_name(enum insn_op op)
         [OP_VMMCALL] = "vmmcall",   [OP_SVM_VMX] = "svm-vmx",   [OP_XSETBV] = "xsetbv",
         [OP_MONITOR] = "monitor",   [OP_MWAIT] = "mwait",
     };
+    /* clang-format on */
     return op < OP_COUNT && names[op] ? names[op] : "?";
 }

@@ -7,11 +7,7 @@
 
 /* --- questions about a descriptor: the answer is ZF, not a fault --- */
 
-enum answer {
-    ANSWER_NO,
-    ANSWER_YES,
-    ANSWER_FAULT
-};
+enum answer { ANSWER_NO, ANSWER_YES, ANSWER_FAULT };
 
 /* Read the descriptor that a selector names, if it is one and the guest may see it. A page fault
  * on the table is a fault; everything else is "no". */

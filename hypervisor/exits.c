@@ -208,8 +208,9 @@ static void handle_triple_fault(struct vcpu *vcpu, struct exit *exit)
 {
     (void)exit;
     vcpu->mode->sync(vcpu);
-    vm_kill(vcpu->vm, "triple fault: an exception during the double fault's delivery, at EIP %08x "
-                      "ESP %08x CR2 %08x",
+    vm_kill(vcpu->vm,
+            "triple fault: an exception during the double fault's delivery, at EIP %08x "
+            "ESP %08x CR2 %08x",
             vcpu->eip, vcpu->gpr[GPR_ESP], vcpu->cr2);
 }
 

@@ -240,7 +240,7 @@ __attribute__((noinline)) static bool write_pages(struct vcpu *vcpu, gva_t gva, 
 
 static inline uint8_t *quick_ram(const struct vm *vm, gpa_t gpa)
 {
-    if (gpa >= vm->ram_size || gpa - VGA_TEXT_GPA < VGA_TEXT_SIZE)
+    if (gpa >= vm->ram_size || gpa - ISA_HOLE < ISA_HOLE_END - ISA_HOLE)
         return NULL;
     return vm->ram + gpa;
 }

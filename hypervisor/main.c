@@ -185,8 +185,8 @@ static uint64_t dev_rtc_seconds(void *opaque)
 static void dev_unknown_port(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value)
 {
     (void)opaque;
-    record("{\"type\":\"unknown-port\",\"port\":%u,\"in\":%d,\"size\":%u,\"value\":%u}", port, in, size,
-           value);
+    record("{\"type\":\"unknown-port\",\"port\":%u,\"in\":%d,\"size\":%u,\"value\":%u}", port, in,
+           size, value);
 }
 
 /* Benchmark marks: the exits between a begin and an end go to COM2. */

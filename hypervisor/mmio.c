@@ -9,7 +9,14 @@
 #include "x86.h"
 
 /* Opcodes of moves between a register and memory (SDM vol. 2D appendix A). */
-enum { LOAD8 = 0x8A, LOAD = 0x8B, STORE8 = 0x88, STORE = 0x89, STORE_IMM8 = 0xC6, STORE_IMM = 0xC7 };
+enum {
+    LOAD8 = 0x8A,
+    LOAD = 0x8B,
+    STORE8 = 0x88,
+    STORE = 0x89,
+    STORE_IMM8 = 0xC6,
+    STORE_IMM = 0xC7
+};
 enum { LOAD_AL = 0xA0, LOAD_EAX = 0xA1, STORE_AL = 0xA2, STORE_EAX = 0xA3 };
 enum { MOVZX8 = 0xB6, MOVZX16 = 0xB7, MOVSX8 = 0xBE, MOVSX16 = 0xBF };
 

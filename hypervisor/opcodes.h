@@ -18,19 +18,20 @@
 #include "decoder.h"
 
 /* Shapes. */
-#define F_M 0x0001u     /* ModRM follows */
-#define F_I8 0x0002u    /* immediate of one byte */
-#define F_IZ 0x0004u    /* immediate of the operand size */
-#define F_I16 0x0008u   /* immediate of two bytes */
-#define F_FAR 0x0010u   /* offset of the operand size, then a selector */
-#define F_MOFFS 0x0020u /* offset of the address size */
-#define F_REL 0x0040u   /* the immediate is a branch displacement */
-#define F_LOCK 0x0080u  /* LOCK allowed with a memory operand */
-#define F_MEM 0x0100u   /* the operand must be memory */
-#define F_REG 0x0200u   /* the ModRM byte always names registers */
-#define F_GROUP 0x0400u /* ModRM.reg selects from groups[], number in op */
-#define F_BAD 0x0800u   /* undefined */
-#define F_STRING 0x1000u /* has an implicit memory operand that takes a segment override */
+#define F_M 0x0001u       /* ModRM follows */
+#define F_I8 0x0002u      /* immediate of one byte */
+#define F_IZ 0x0004u      /* immediate of the operand size */
+#define F_I16 0x0008u     /* immediate of two bytes */
+#define F_FAR 0x0010u     /* offset of the operand size, then a selector */
+#define F_MOFFS 0x0020u   /* offset of the address size */
+#define F_REL 0x0040u     /* the immediate is a branch displacement */
+#define F_LOCK 0x0080u    /* LOCK allowed with a memory operand */
+#define F_MEM 0x0100u     /* the operand must be memory */
+#define F_REG 0x0200u     /* the ModRM byte always names registers */
+#define F_GROUP 0x0400u   /* ModRM.reg selects from groups[], number in op */
+#define F_BAD 0x0800u     /* undefined */
+#define F_STRING 0x1000u  /* has an implicit memory operand that takes a segment override */
+#define F_ADDRESS 0x2000u /* the memory operand is an address or a hint: nothing is accessed */
 
 struct opcode {
     uint16_t shape;
@@ -42,6 +43,8 @@ struct opcode {
 #define PRIV CLASS_PRIVILEGED
 #define SENS CLASS_SENSITIVE
 
+/* One row of the manual's map is easier to check than one opcode a line. */
+/* clang-format off */
 enum group {
     GROUP_80, GROUP_8F, GROUP_C6, GROUP_F6, GROUP_F7, GROUP_FE, GROUP_FF, GROUP_0F00, GROUP_0F01,
     GROUP_0FBA, GROUP_0FC7, GROUP_0FAE, GROUP_8C, GROUP_8E, GROUP_COUNT
@@ -66,7 +69,7 @@ static const struct opcode one_byte[256] = {
     [0x80] = {F_M | F_I8 | F_GROUP, GROUP_80}, [0x81] = {F_M | F_IZ | F_GROUP, GROUP_80},
     [0x82] = {F_M | F_I8 | F_GROUP, GROUP_80}, [0x83] = {F_M | F_I8 | F_GROUP, GROUP_80},
     [0x84 ... 0x85] = {F_M}, [0x86 ... 0x87] = {F_M | F_LOCK}, [0x88 ... 0x8B] = {F_M},
-    [0x8C] = {F_M | F_GROUP, GROUP_8C}, [0x8D] = {F_M | F_MEM},
+    [0x8C] = {F_M | F_GROUP, GROUP_8C}, [0x8D] = {F_M | F_MEM | F_ADDRESS},
     [0x8E] = {F_M | F_GROUP, GROUP_8E}, [0x8F] = {F_M | F_GROUP, GROUP_8F},
     [0x9A] = {F_FAR, OP_CALL_FAR, SENS},
     [0x9C] = {0, OP_PUSHF, SENS}, [0x9D] = {0, OP_POPF, SENS},
@@ -101,7 +104,9 @@ static const struct opcode two_byte[256] = {
     [0x04] = {F_BAD}, [0x05] = {F_BAD}, /* SYSCALL: not in 32-bit mode on Intel, not offered */
     [0x06] = {0, OP_CLTS, PRIV}, [0x07] = {F_BAD}, [0x08] = {0, OP_INVD, PRIV},
     [0x09] = {0, OP_WBINVD, PRIV}, [0x0A] = {F_BAD}, [0x0B] = {F_BAD}, [0x0C] = {F_BAD},
+    [0x0D] = {F_M | F_ADDRESS}, /* PREFETCH */
     [0x0E ... 0x0F] = {F_BAD}, /* 3DNow! */
+    [0x18 ... 0x1F] = {F_M | F_ADDRESS}, /* PREFETCH, multi-byte NOP */
     [0x20] = {F_M | F_REG, OP_MOV_FROM_CR, PRIV}, [0x21] = {F_M | F_REG, OP_MOV_FROM_DR, PRIV},
     [0x22] = {F_M | F_REG, OP_MOV_TO_CR, PRIV}, [0x23] = {F_M | F_REG, OP_MOV_TO_DR, PRIV},
     [0x24 ... 0x27] = {F_BAD},
@@ -122,7 +127,8 @@ static const struct opcode two_byte[256] = {
     [0xB9] = {F_BAD}, [0xBA] = {F_M | F_I8 | F_GROUP, GROUP_0FBA}, [0xBB] = {F_M | F_LOCK},
     [0xC0 ... 0xC1] = {F_M | F_LOCK}, [0xC2] = {F_M | F_I8}, [0xC3] = {F_M | F_MEM},
     [0xC4 ... 0xC6] = {F_M | F_I8}, [0xC7] = {F_M | F_GROUP, GROUP_0FC7},
-    [0xC8 ... 0xCF] = {0}, [0xFF] = {F_BAD},
+    [0xC8 ... 0xCF] = {0}, [0xF7] = {F_M | F_STRING}, /* MASKMOVQ, MASKMOVDQU */
+    [0xFF] = {F_BAD},
 };
 
 /* What ModRM.reg makes of an opcode: [0] with a memory operand, [1] with a register. */
@@ -170,5 +176,6 @@ static const struct opcode groups[GROUP_COUNT][2][8] = {
                   {[0] = {0, OP_MOV_TO_SREG}, [1] = {F_BAD}, [2] = {0, OP_MOV_TO_SREG, SENS},
                    [3 ... 5] = {0, OP_MOV_TO_SREG}, [6 ... 7] = {F_BAD}}},
 };
+/* clang-format on */
 
 #endif

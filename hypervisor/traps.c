@@ -63,7 +63,7 @@ static void pics_init(void)
     outb(PIC2 + 1, 2);
     outb(PIC1 + 1, 1);
     outb(PIC2 + 1, 1);
-    outb(PIC1 + 1, (uint8_t)~(1u << 2));
+    outb(PIC1 + 1, (uint8_t) ~(1u << 2));
     outb(PIC2 + 1, 0xFF);
 }
 
@@ -89,7 +89,7 @@ void host_irq_open(unsigned irq, void (*handler)(void))
 {
     uint16_t mask_port = irq < 8 ? PIC1 + 1 : PIC2 + 1;
     irq_handlers[irq] = handler;
-    outb(mask_port, inb(mask_port) & (uint8_t)~(1u << (irq & 7)));
+    outb(mask_port, inb(mask_port) & (uint8_t) ~(1u << (irq & 7)));
 }
 
 void host_irq_handle(unsigned vector)

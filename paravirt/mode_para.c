@@ -159,8 +159,13 @@ static void hypercall(struct sw *sw, struct exit *exit)
 /* The patched IRET is a two-byte trap: the frame is what the plain one would have found. */
 static void iret_call(struct sw *sw, struct exit *exit)
 {
-    static const struct insn iret = {.op = OP_IRET, .len = 2, .opsize = 4, .adsize = 4,
-                                     .class = CLASS_SENSITIVE, .flow = FLOW_STOP, .opcode = 0xCF};
+    static const struct insn iret = {.op = OP_IRET,
+                                     .len = 2,
+                                     .opsize = 4,
+                                     .adsize = 4,
+                                     .class = CLASS_SENSITIVE,
+                                     .flow = FLOW_STOP,
+                                     .opcode = 0xCF};
     para_of(sw)->hypercalls[PV_OP_IRET]++;
     sw->vcpu->eip -= iret.len;
     if (emulate(sw->vcpu, &iret, exit) == EMU_DONE)

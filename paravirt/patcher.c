@@ -80,7 +80,8 @@ static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, unsigned n)
     memcpy(p, bytes, n);
     return p + n;
 }
-#define PUT(p, ...) put_bytes(p, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define PUT(p, ...)                                                                                \
+    put_bytes(p, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site,
                       uint8_t out[PV_SITE_LEN])
@@ -134,21 +135,21 @@ static uint8_t *sti_code(uint8_t *p, const struct pv_note *note, uint32_t number
 /* eax = the real flags with the virtual IF in place of the real one */
 static void pushf_stub(uint8_t *p, const struct pv_note *note)
 {
-    p = PUT(p, 0x9C, 0x58);             /* pushf; pop eax */
-    p = PUT(p, 0x80, 0xE4, 0xFD);       /* and ah, ~2 */
-    p = PUT(p, 0x0B, 0x05);             /* or eax, [virtual_if] */
+    p = PUT(p, 0x9C, 0x58);       /* pushf; pop eax */
+    p = PUT(p, 0x80, 0xE4, 0xFD); /* and ah, ~2 */
+    p = PUT(p, 0x0B, 0x05);       /* or eax, [virtual_if] */
     p = put32(p, note->shared_page + OFF(virtual_if));
     PUT(p, 0xC3);
 }
 
 static void popf_stub(uint8_t *p, const struct pv_note *note)
 {
-    p = PUT(p, 0x50, 0x9D);             /* push eax; popf: all that CPL 3 may change */
-    p = PUT(p, 0xF6, 0xC4, 0x02);       /* test ah, 2 */
-    p = PUT(p, 0x75, 0x08);             /* jnz sti */
-    p = PUT(p, 0xC6, 0x05);             /* mov byte [virtual_if + 1], 0 */
+    p = PUT(p, 0x50, 0x9D);       /* push eax; popf: all that CPL 3 may change */
+    p = PUT(p, 0xF6, 0xC4, 0x02); /* test ah, 2 */
+    p = PUT(p, 0x75, 0x08);       /* jnz sti */
+    p = PUT(p, 0xC6, 0x05);       /* mov byte [virtual_if + 1], 0 */
     p = put32(p, note->shared_page + IF_BYTE);
-    p = PUT(p, 0x00, 0xC3);             /* ret */
+    p = PUT(p, 0x00, 0xC3); /* ret */
     sti_code(p, note, PV_OP_STI);
 }
 
@@ -179,8 +180,9 @@ static bool check_site(const struct vm *vm, const struct pv_site *site, char *wh
     uint8_t want[PV_SITE_LEN];
     const uint8_t *have = kernel_bytes(vm, site->gva, PV_SITE_LEN);
     if (site->len != PV_SITE_LEN || !pv_plain_bytes(site->op, want)) {
-        ksnprintf(why, size, "the site at %08x has length %u and operation %u, which version %u of "
-                             "the ABI does not know",
+        ksnprintf(why, size,
+                  "the site at %08x has length %u and operation %u, which version %u of "
+                  "the ABI does not know",
                   site->gva, site->len, site->op, PV_ABI_VERSION);
         return false;
     }
@@ -211,7 +213,8 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
     p->shared = (struct pv_shared *)kernel_bytes(vm, p->note.shared_page, PAGE_SIZE);
     if (((p->note.hypercall_page | p->note.shared_page) & ~PAGE_MASK) || !p->hypercall_page ||
         !p->shared)
-        return "the hypercall or shared page of the guest kernel's note is not a page of the kernel";
+        return "the hypercall or shared page of the guest kernel's note is not a page of the "
+               "kernel";
     const uint32_t bytes = p->note.sites_end - p->note.sites;
     p->sites = (const struct pv_site *)kernel_bytes(vm, p->note.sites, bytes ? bytes : 1);
     if (p->note.sites_end < p->note.sites || bytes % sizeof(struct pv_site) || !p->sites)

@@ -12,8 +12,8 @@ struct patcher {
     struct pv_note note;
     const struct pv_site *sites; /* in the ELF image */
     uint32_t site_count;
-    uint8_t *hypercall_page;     /* in guest RAM */
-    struct pv_shared *shared;    /* in guest RAM */
+    uint8_t *hypercall_page;  /* in guest RAM */
+    struct pv_shared *shared; /* in guest RAM */
     uint32_t patched;
 };
 

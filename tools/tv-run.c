@@ -114,12 +114,7 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum {
-    OPT_VMM = 256,
-    OPT_GUEST,
-    OPT_DIR,
-    OPT_CPU
-};
+enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU };
 static const struct option options[] = {
     {"emu", 1, NULL, 'e'},     {"mode", 1, NULL, 'm'},        {"run", 1, NULL, 'r'},
     {"opts", 1, NULL, 'o'},    {"mem", 1, NULL, 'M'},         {"timeout", 1, NULL, 't'},

@@ -71,8 +71,7 @@ static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *ex
     if (!fetch_decode(sw->vcpu, buf, exit))
         return NULL;
     const struct code_page *page = window_lookup(sw, pc);
-    if (page && code_page_is_start(page, pc) &&
-        (pc & (PAGE_SIZE - 1)) + buf->len <= PAGE_SIZE) {
+    if (page && code_page_is_start(page, pc) && (pc & (PAGE_SIZE - 1)) + buf->len <= PAGE_SIZE) {
         sw->site[slot].gva = pc;
         sw->site[slot].valid = true;
         sw->site[slot].insn = *buf;

@@ -11,9 +11,11 @@
 
 #define ENTRY_OFFSET(field) (offsetof(struct sw_frame, field))
 _Static_assert(ENTRY_OFFSET(ds) == 128 && ENTRY_OFFSET(gs) == 140, "enter.asm: F_DS..F_GS");
-_Static_assert(ENTRY_OFFSET(vector) == 144 && ENTRY_OFFSET(eip) == 152, "enter.asm: F_VECTOR, F_EIP");
+_Static_assert(ENTRY_OFFSET(vector) == 144 && ENTRY_OFFSET(eip) == 152,
+               "enter.asm: F_VECTOR, F_EIP");
 _Static_assert(offsetof(struct vcpu, gpr) == 0 && GPR_EDI == 7, "enter.asm: V_ offsets");
-_Static_assert(offsetof(struct sw_frame, ss) + 4 == sizeof(struct sw_frame), "the CPU fills the end");
+_Static_assert(offsetof(struct sw_frame, ss) + 4 == sizeof(struct sw_frame),
+               "the CPU fills the end");
 
 #define CPUID7_ECX_UMIP (1u << 2)
 
@@ -221,8 +223,8 @@ void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
     shadow_drop_all(&sw->shadow, global_too);
     if (sw->policy->window)
         window_revalidate(sw, global_too);
-    if (!guest_walk(vcpu, vcpu->gdtr.base, ACCESS_PEEK, &walk, &error) ||
-        !sw->gdt_pages || (walk.gpa & PAGE_MASK) != sw->gdt_page[0])
+    if (!guest_walk(vcpu, vcpu->gdtr.base, ACCESS_PEEK, &walk, &error) || !sw->gdt_pages ||
+        (walk.gpa & PAGE_MASK) != sw->gdt_page[0])
         sw->gdt_stale = true;
 }
 

@@ -61,9 +61,9 @@ struct sw {
     unsigned gdt_pages;
     bool gdt_stale;
 
-    bool user;                 /* what is loaded: guest-user root and tables, or guest-kernel */
-    bool loaded;               /* roots, tables and TSS are this vCPU's */
-    uint16_t loaded_sel[6];    /* real selectors at the last entry, by enum sreg */
+    bool user;              /* what is loaded: guest-user root and tables, or guest-kernel */
+    bool loaded;            /* roots, tables and TSS are this vCPU's */
+    uint16_t loaded_sel[6]; /* real selectors at the last entry, by enum sreg */
 
     struct window window;
 

@@ -18,13 +18,13 @@
 #define TRAP_BYTE 0xCC
 
 struct code_page {
-    gva_t gva;       /* page address in the guest's linear space */
-    gpa_t gpa;       /* the guest page it copies; valid while bound */
-    bool bound;      /* false: all 0xCC, nothing known */
-    bool global;     /* the guest's mapping was global when bound */
-    bool straddles;  /* its last scanned instruction reaches into the next page */
-    uint8_t bits;    /* 16 or 32: how it was decoded; 0: nothing scanned yet */
-    uint8_t *copy;   /* the executable copy, PAGE_SIZE bytes */
+    gva_t gva;                      /* page address in the guest's linear space */
+    gpa_t gpa;                      /* the guest page it copies; valid while bound */
+    bool bound;                     /* false: all 0xCC, nothing known */
+    bool global;                    /* the guest's mapping was global when bound */
+    bool straddles;                 /* its last scanned instruction reaches into the next page */
+    uint8_t bits;                   /* 16 or 32: how it was decoded; 0: nothing scanned yet */
+    uint8_t *copy;                  /* the executable copy, PAGE_SIZE bytes */
     uint32_t start[PAGE_SIZE / 32]; /* a scanned instruction begins at this byte */
     uint32_t body[PAGE_SIZE / 32];  /* this byte was copied as part of an instruction */
     uint64_t *window_pte;
@@ -48,8 +48,8 @@ struct scan_source {
 };
 
 enum scan_result {
-    SCAN_OK,        /* the byte at gva is now a scanned instruction's start */
-    SCAN_UNMAPPED,  /* the instruction, or its tail, lies on a page the guest has not mapped */
+    SCAN_OK,       /* the byte at gva is now a scanned instruction's start */
+    SCAN_UNMAPPED, /* the instruction, or its tail, lies on a page the guest has not mapped */
 };
 
 /*

@@ -180,8 +180,8 @@ static uint16_t choose_window_cs(struct sw *sw)
     struct segment cs = sw->vcpu->seg[SREG_CS];
     cs.base += window_offset(&sw->window);
     cs.limit = UINT32_MAX;
-    cs.attr = (cs.attr & SEG_DB) | SEG_G | SEG_P | SEG_S | SEG_DPL | SEG_CODE | SEG_RW |
-              SEG_ACCESSED;
+    cs.attr =
+        (cs.attr & SEG_DB) | SEG_G | SEG_P | SEG_S | SEG_DPL | SEG_CODE | SEG_RW | SEG_ACCESSED;
     sw->gdt[SHADOW_KERNEL][HOST_SEG(SREG_CS) >> 3] = descriptor_encode(&cs);
     return (uint16_t)(HOST_SEG(SREG_CS) | SEL_RPL);
 }

@@ -1,8 +1,8 @@
 /*
- * Every sensitive or privileged operation of the kernel, and nothing else (paravirt/include/pv_abi.h
- * tells the rules). Each function is one plain instruction, padded to a fixed length and recorded as
- * a site, so that a VMM which knows the ABI can replace it. On the bare machine, and under a VMM
- * that does not patch, it is just the instruction.
+ * Every sensitive or privileged operation of the kernel, and nothing else
+ * (paravirt/include/pv_abi.h tells the rules). Each function is one plain instruction, padded to a
+ * fixed length and recorded as a site, so that a VMM which knows the ABI can replace it. On the
+ * bare machine, and under a VMM that does not patch, it is just the instruction.
  */
 #ifndef MINNOW_SENSITIVE_H
 #define MINNOW_SENSITIVE_H
@@ -21,11 +21,11 @@
 
 /* The plain instruction, the NOP that makes it PV_SITE_LEN bytes, and the record. */
 #define PV_SITE(op, instruction, nop)                                                              \
-    "771:\n\t" instruction "\n\t" nop                                                             \
-    ".if . - 771b - " PV_STR(PV_SITE_LEN) "\n\t.error \"wrong site length\"\n\t.endif\n\t"           \
-    ".pushsection .pv_sites, \"a\"\n\t"                                                            \
-    ".long 771b\n\t.byte " PV_STR(PV_SITE_LEN) ", " PV_STR(op) "\n\t.short 0\n\t"                  \
-    ".popsection\n\t"
+    "771:\n\t" instruction "\n\t" nop ".if . - 771b - " PV_STR(                                    \
+        PV_SITE_LEN) "\n\t.error \"wrong site length\"\n\t.endif\n\t"                              \
+                     ".pushsection .pv_sites, \"a\"\n\t"                                           \
+                     ".long 771b\n\t.byte " PV_STR(PV_SITE_LEN) ", " PV_STR(op) "\n\t.short 0\n\t" \
+                                                                                ".popsection\n\t"
 
 static inline void cpu_cli(void)
 {
@@ -41,13 +41,19 @@ static inline void cpu_sti(void)
 static inline uint32_t cpu_flags(void)
 {
     uint32_t flags;
-    __asm__ volatile(PV_SITE(PV_OP_PUSHF, "pushf\n\tpop %%eax", PV_NOP6) : "=a"(flags) : : "cc", "memory");
+    __asm__ volatile(PV_SITE(PV_OP_PUSHF, "pushf\n\tpop %%eax", PV_NOP6)
+                     : "=a"(flags)
+                     :
+                     : "cc", "memory");
     return flags;
 }
 
 static inline void cpu_set_flags(uint32_t flags)
 {
-    __asm__ volatile(PV_SITE(PV_OP_POPF, "push %%eax\n\tpopf", PV_NOP6) : : "a"(flags) : "cc", "memory");
+    __asm__ volatile(PV_SITE(PV_OP_POPF, "push %%eax\n\tpopf", PV_NOP6)
+                     :
+                     : "a"(flags)
+                     : "cc", "memory");
 }
 
 static inline void cpu_hlt(void)
@@ -61,11 +67,11 @@ static inline void cpu_sti_hlt(void)
     __asm__ volatile(PV_SITE(PV_OP_STI_HLT, "sti\n\thlt", PV_NOP6) : : : "ecx", "cc", "memory");
 }
 
-#define PORT_IN(name, type, op, instruction, nop)                                                       \
+#define PORT_IN(name, type, op, instruction, nop)                                                  \
     static inline type name(uint16_t port)                                                         \
     {                                                                                              \
         uint32_t value;                                                                            \
-        __asm__ volatile(PV_SITE(op, instruction, nop)                                                  \
+        __asm__ volatile(PV_SITE(op, instruction, nop)                                             \
                          : "=a"(value)                                                             \
                          : "d"((uint32_t)port)                                                     \
                          : "ecx", "cc", "memory");                                                 \
@@ -76,10 +82,10 @@ PORT_IN(port_in16, uint16_t, PV_OP_IN16, "inw %%dx, %%ax", PV_NOP6)
 PORT_IN(port_in32, uint32_t, PV_OP_IN32, "inl %%dx, %%eax", PV_NOP7)
 #undef PORT_IN
 
-#define PORT_OUT(name, type, op, instruction, nop)                                                      \
+#define PORT_OUT(name, type, op, instruction, nop)                                                 \
     static inline void name(uint16_t port, type value)                                             \
     {                                                                                              \
-        __asm__ volatile(PV_SITE(op, instruction, nop)                                                  \
+        __asm__ volatile(PV_SITE(op, instruction, nop)                                             \
                          :                                                                         \
                          : "a"((uint32_t)value), "d"((uint32_t)port)                               \
                          : "ecx", "cc", "memory");                                                 \
@@ -93,7 +99,7 @@ PORT_OUT(port_out32, uint32_t, PV_OP_OUT32, "outl %%eax, %%dx", PV_NOP7)
     static inline uint32_t cpu_read_cr##n(void)                                                    \
     {                                                                                              \
         uint32_t value;                                                                            \
-        __asm__ volatile(PV_SITE(read_op, "mov %%cr" #n ", %%eax", PV_NOP5)                                 \
+        __asm__ volatile(PV_SITE(read_op, "mov %%cr" #n ", %%eax", PV_NOP5)                        \
                          : "=a"(value)                                                             \
                          :                                                                         \
                          : "ecx", "cc", "memory");                                                 \
@@ -101,7 +107,7 @@ PORT_OUT(port_out32, uint32_t, PV_OP_OUT32, "outl %%eax, %%dx", PV_NOP7)
     }                                                                                              \
     static inline void cpu_write_cr##n(uint32_t value)                                             \
     {                                                                                              \
-        __asm__ volatile(PV_SITE(write_op, "mov %%eax, %%cr" #n, PV_NOP5)                                   \
+        __asm__ volatile(PV_SITE(write_op, "mov %%eax, %%cr" #n, PV_NOP5)                          \
                          :                                                                         \
                          : "a"(value)                                                              \
                          : "ecx", "cc", "memory");                                                 \
@@ -114,13 +120,19 @@ CONTROL_REGISTER(4, PV_OP_READ_CR4, PV_OP_WRITE_CR4)
 static inline uint32_t cpu_read_cr2(void)
 {
     uint32_t value;
-    __asm__ volatile(PV_SITE(PV_OP_READ_CR2, "mov %%cr2, %%eax", PV_NOP5) : "=a"(value) : : "cc", "memory");
+    __asm__ volatile(PV_SITE(PV_OP_READ_CR2, "mov %%cr2, %%eax", PV_NOP5)
+                     : "=a"(value)
+                     :
+                     : "cc", "memory");
     return value;
 }
 
 static inline void cpu_invlpg(uint32_t va)
 {
-    __asm__ volatile(PV_SITE(PV_OP_INVLPG, "invlpg (%%eax)", PV_NOP5) : : "a"(va) : "ecx", "cc", "memory");
+    __asm__ volatile(PV_SITE(PV_OP_INVLPG, "invlpg (%%eax)", PV_NOP5)
+                     :
+                     : "a"(va)
+                     : "ecx", "cc", "memory");
 }
 
 /* r[0..3] = EAX, EBX, ECX, EDX of the leaf (sub-leaf 0). */

@@ -76,10 +76,10 @@ struct dirent {
 
 /* What the kernel finds out about a hypervisor below it. */
 struct hvinfo {
-    uint32_t present;       /* CPUID.1:ECX[31] */
-    char signature[13];     /* CPUID.40000000 */
-    uint32_t mode;          /* CPUID.40000001:EAX: 0 none or unknown, 1 trap, 2 para, 3 vtx, 4 svm */
-    uint32_t pv_version;    /* shared page: ABI version while patched, else 0 */
+    uint32_t present;    /* CPUID.1:ECX[31] */
+    char signature[13];  /* CPUID.40000000 */
+    uint32_t mode;       /* CPUID.40000001:EAX: 0 none or unknown, 1 trap, 2 para, 3 vtx, 4 svm */
+    uint32_t pv_version; /* shared page: ABI version while patched, else 0 */
     uint32_t patched_sites; /* shared page */
     uint32_t total_sites;   /* recorded in this kernel */
 };

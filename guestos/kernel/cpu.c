@@ -19,7 +19,6 @@ static union {
     char page[PAGE_SIZE];
 } task PAGE_OF_ITS_OWN;
 
-
 #define GDT_ENTRIES 6
 #define STUBS 48
 extern const uint32_t trap_stubs[STUBS + 1];
@@ -28,8 +27,8 @@ extern const uint32_t trap_stubs[STUBS + 1];
 
 static void set_gate(unsigned vector, uint32_t handler, unsigned dpl)
 {
-    idt[vector] = (uint64_t)(handler & 0xFFFF0000u) << 32 |
-                  (uint64_t)(0x8E00u | dpl << 13) << 32 | KERNEL_CS << 16 | (handler & 0xFFFFu);
+    idt[vector] = (uint64_t)(handler & 0xFFFF0000u) << 32 | (uint64_t)(0x8E00u | dpl << 13) << 32 |
+                  KERNEL_CS << 16 | (handler & 0xFFFFu);
 }
 
 struct __attribute__((packed)) table_operand {

@@ -57,9 +57,8 @@ static ALIGNED uint32_t null_calls(uint32_t n)
 int kernel_bench(uint32_t op, uint32_t n, uint32_t result_va)
 {
     static uint32_t (*const loops[])(uint32_t) = {
-        [KBENCH_PORT_IN] = port_in,   [KBENCH_CLI_STI] = cli_sti,
-        [KBENCH_COMPUTE] = compute,   [KBENCH_CR3] = reload_cr3,
-        [KBENCH_HYPERCALL] = null_calls,
+        [KBENCH_PORT_IN] = port_in, [KBENCH_CLI_STI] = cli_sti,      [KBENCH_COMPUTE] = compute,
+        [KBENCH_CR3] = reload_cr3,  [KBENCH_HYPERCALL] = null_calls,
     };
     struct kbench out;
     if (op >= sizeof(loops) / sizeof(loops[0]) || n > COUNT_MAX)

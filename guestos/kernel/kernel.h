@@ -26,8 +26,14 @@
 
 #define FL_IF 0x200u
 
-static inline void *phys_to_virt(uint32_t pa) { return (void *)(pa + KERNEL_BASE); }
-static inline uint32_t virt_to_phys(const void *p) { return (uint32_t)p - KERNEL_BASE; }
+static inline void *phys_to_virt(uint32_t pa)
+{
+    return (void *)(pa + KERNEL_BASE);
+}
+static inline uint32_t virt_to_phys(const void *p)
+{
+    return (uint32_t)p - KERNEL_BASE;
+}
 
 /* lib.c */
 void *memcpy(void *to, const void *from, size_t n);

@@ -229,8 +229,13 @@ static int become(struct process *p, const char *name, char *const *argv, int ar
     p->space = space;
     p->heap_start = p->heap_end = (end + PAGE_SIZE - 1) & PAGE_MASK;
     copy_name(p->name, name);
-    *p->tf = (struct trap_frame){.eip = entry, .cs = USER_CS, .eflags = FL_IF | 2, .esp = sp,
-                                 .ss = USER_DS, .ds = USER_DS, .es = USER_DS};
+    *p->tf = (struct trap_frame){.eip = entry,
+                                 .cs = USER_CS,
+                                 .eflags = FL_IF | 2,
+                                 .esp = sp,
+                                 .ss = USER_DS,
+                                 .ds = USER_DS,
+                                 .es = USER_DS};
     if (old) {
         space_load(space);
         space_free(old);

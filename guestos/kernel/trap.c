@@ -10,10 +10,26 @@ volatile uint32_t ticks;
 #define EXCEPTIONS 32
 
 static const char *const names[EXCEPTIONS] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound", "undefined opcode",
-    "device not available", "double fault", "coprocessor overrun", "invalid TSS",
-    "segment not present", "stack fault", "general protection", "page fault", "reserved",
-    "x87 error", "alignment check", "machine check", "SIMD error",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound",
+    "undefined opcode",
+    "device not available",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
 };
 
 /* A program that faults dies with status 128 + vector. */

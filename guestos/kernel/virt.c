@@ -17,8 +17,8 @@ static const struct {
     char name[12];
     const void *abi_version, *hypercall, *shared, *sites, *sites_end;
 } note __attribute__((section(".note.trivisor"), used, aligned(4))) = {
-    9, sizeof(struct pv_note), PV_NOTE_TYPE, "Trivisor", (void *)PV_ABI_VERSION, hypercall_page,
-    &pv, pv_sites_start, pv_sites_end,
+    9,   sizeof(struct pv_note), PV_NOTE_TYPE, "Trivisor", (void *)PV_ABI_VERSION, hypercall_page,
+    &pv, pv_sites_start,         pv_sites_end,
 };
 
 bool pv_active(void)

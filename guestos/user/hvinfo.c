@@ -3,8 +3,8 @@
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = {"unknown", "trap-and-emulate", "paravirtualization",
-                                        "VT-x", "AMD-V"};
+    static const char *const modes[] = {"unknown", "trap-and-emulate", "paravirtualization", "VT-x",
+                                        "AMD-V"};
     struct hvinfo h;
     (void)argc;
     (void)argv;

@@ -60,7 +60,8 @@ int main(int argc, char **argv)
                     failed = status;
                 command = after;
             }
-            system_call(SYS_POWEROFF, (uint32_t)failed & 127 ? (uint32_t)failed & 127 : failed != 0, 0, 0);
+            system_call(SYS_POWEROFF, (uint32_t)failed & 127 ? (uint32_t)failed & 127 : failed != 0,
+                        0, 0);
         }
         word = next;
     }

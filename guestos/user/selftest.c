@@ -247,12 +247,18 @@ static const struct {
     const char *name;
     void (*run)(void);
 } tests[] = {
-    {"fork-wait", fork_wait},       {"copy-on-write", copy_on_write},
-    {"exec-errors", exec_errors},   {"pipes", pipes},
-    {"descriptors", descriptors},   {"files", files},
-    {"bad-pointers", bad_pointers}, {"heap", heap},
-    {"out-of-memory", out_of_memory}, {"kill", kill_process},
-    {"time", time_passes},          {"many-processes", many_processes},
+    {"fork-wait", fork_wait},
+    {"copy-on-write", copy_on_write},
+    {"exec-errors", exec_errors},
+    {"pipes", pipes},
+    {"descriptors", descriptors},
+    {"files", files},
+    {"bad-pointers", bad_pointers},
+    {"heap", heap},
+    {"out-of-memory", out_of_memory},
+    {"kill", kill_process},
+    {"time", time_passes},
+    {"many-processes", many_processes},
     {"exceptions", exceptions},
 };
 

@@ -8,8 +8,8 @@
 #include "vmm.h"
 #include "x86.h"
 
-#define CPUID_SVM (1u << 2)        /* 80000001 ECX */
-#define CPUID_NESTED (1u << 0)     /* 8000000A EDX */
+#define CPUID_SVM (1u << 2)    /* 80000001 ECX */
+#define CPUID_NESTED (1u << 0) /* 8000000A EDX */
 #define MSR_VM_CR 0xC0010114u
 #define VM_CR_DISABLED (1u << 4)
 #define MSR_VM_HSAVE_PA 0xC0010117u
@@ -70,8 +70,7 @@ static void control_area(struct svm *svm)
     v->intercept_misc1 = MISC1_INTR | MISC1_NMI | MISC1_RDPMC | MISC1_CPUID | MISC1_INVD |
                          MISC1_HLT | MISC1_INVLPGA | MISC1_IO | MISC1_MSR | MISC1_TASK_SWITCH |
                          MISC1_SHUTDOWN;
-    v->intercept_misc2 =
-        MISC2_ALL_SVM | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV;
+    v->intercept_misc2 = MISC2_ALL_SVM | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV;
     v->iopm_hpa = ptr_to_hpa(svm->iopm);
     v->msrpm_hpa = ptr_to_hpa(svm->msrpm);
     v->asid = GUEST_ASID;

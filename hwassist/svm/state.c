@@ -37,8 +37,8 @@ static void store_segments(struct vcpu *vcpu, const struct vmcb *vmcb)
         s->base = (uint32_t)v->base;
     }
     /* The CPL is the DPL of SS for the canonical state; AMD keeps it in a field of its own. */
-    vcpu->seg[SREG_SS].attr =
-        (vcpu->seg[SREG_SS].attr & ~SEG_DPL) | (uint32_t)vmcb->cpl << SEG_DPL_SHIFT;
+    vcpu->seg[SREG_SS].attr = (vcpu->seg[SREG_SS].attr & ~SEG_DPL) | (uint32_t)vmcb->cpl
+                                                                         << SEG_DPL_SHIFT;
 }
 
 /* DR0 to DR3 are not part of the VMCB. */
@@ -104,9 +104,9 @@ void svm_store(struct vcpu *vcpu)
     vcpu->cr3 = (uint32_t)vmcb->cr3;
     vcpu->cr4 = (uint32_t)vmcb->cr4;
     store_segments(vcpu, vmcb);
-    vcpu->gdtr = (struct table_reg){(uint32_t)vmcb->seg[VS_GDTR].base,
-                                    (uint16_t)vmcb->seg[VS_GDTR].limit};
-    vcpu->idtr = (struct table_reg){(uint32_t)vmcb->seg[VS_IDTR].base,
-                                    (uint16_t)vmcb->seg[VS_IDTR].limit};
+    vcpu->gdtr =
+        (struct table_reg){(uint32_t)vmcb->seg[VS_GDTR].base, (uint16_t)vmcb->seg[VS_GDTR].limit};
+    vcpu->idtr =
+        (struct table_reg){(uint32_t)vmcb->seg[VS_IDTR].base, (uint16_t)vmcb->seg[VS_IDTR].limit};
     store_debug(vcpu, vmcb);
 }

@@ -29,7 +29,8 @@ void svm_store(struct vcpu *vcpu);
 /* exits.c: VMCB exit fields to a normalised exit. */
 void svm_classify(struct vcpu *vcpu, struct exit *exit);
 
-/* check.c: which consistency rule of VMRUN (APM vol. 2 section 15.5.1) the VMCB breaks; NULL: none. */
+/* check.c: which consistency rule of VMRUN (APM vol. 2 section 15.5.1) the VMCB breaks; NULL: none.
+ */
 const char *svm_check(const struct vmcb *vmcb);
 
 #endif

@@ -27,7 +27,8 @@
 #define EPT_2MB (1u << 16)
 #define VPID_INVVPID (1ull << 32)
 
-/* A control bit we want, and why. Without the bit in `missing`, NULL means that we can do without. */
+/* A control bit we want, and why. Without the bit in `missing`, NULL means that we can do without.
+ */
 struct want {
     uint32_t bit;
     const char *missing;
@@ -62,7 +63,8 @@ static const char *usable(void)
 
 static const char *ept_usable(struct vmx_controls *c)
 {
-    /* Reading this MSR kills CPUs that have neither EPT nor VPID: the controls were checked first. */
+    /* Reading this MSR kills CPUs that have neither EPT nor VPID: the controls were checked first.
+     */
     const uint64_t cap = rdmsr(MSR_VMX_EPT_VPID);
     if (!(cap & EPT_4_LEVELS) || !(cap & EPT_WRITE_BACK))
         return "its EPT does not walk four write-back levels";

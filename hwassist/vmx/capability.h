@@ -16,7 +16,8 @@ struct vmx_controls {
     bool vpid;
 };
 
-/* Returns NULL and fills *controls, or a sentence that says what this CPU lacks. Changes nothing. */
+/* Returns NULL and fills *controls, or a sentence that says what this CPU lacks. Changes nothing.
+ */
 const char *vmx_negotiate(struct vmx_controls *controls);
 
 #endif

@@ -50,7 +50,8 @@ static const char *check_segments(void)
     if (!usable(SREG_TR) || !(tr & SEG_P) || (tr & SEG_S) ||
         (tr_type != SYS_TSS32_BUSY && tr_type != SYS_TSS16_BUSY))
         return "TR must be a usable, present, busy TSS (26.3.1.2)";
-    if (usable(SREG_LDTR) && ((rights(SREG_LDTR) & (SEG_TYPE | SEG_S | SEG_P)) != (SYS_LDT | SEG_P)))
+    if (usable(SREG_LDTR) &&
+        ((rights(SREG_LDTR) & (SEG_TYPE | SEG_S | SEG_P)) != (SYS_LDT | SEG_P)))
         return "LDTR must be a present LDT (26.3.1.2)";
     if (!usable(SREG_CS) || !(cs & SEG_S) || !(cs & SEG_P) || !(cs & SEG_ACCESSED))
         return "CS must be usable, present, accessed code (26.3.1.2)";

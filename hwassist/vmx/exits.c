@@ -62,7 +62,7 @@ static void cr_exit(struct vcpu *vcpu, struct exit *exit)
     if (!exit->cr.has_value)
         return;
     vmx_store(vcpu);
-    exit->cr.value = access == 2 ? vcpu->cr0 & ~CR0_TS /* CLTS */
+    exit->cr.value = access == 2 ? vcpu->cr0 & ~CR0_TS                    /* CLTS */
                                  : (vcpu->cr0 & ~0xEu) | (q >> 16 & 0xF); /* LMSW: PE only up */
 }
 
@@ -72,7 +72,8 @@ static void entry_failed(struct vcpu *vcpu, struct exit *exit, enum vmx_reason r
     exit->kill.reason = "VM entry could not load the guest's MSRs";
     if (reason == VMX_BAD_GUEST_STATE) {
         const char *rule = vmx_check_guest(&vmx_of(vcpu)->controls);
-        exit->kill.reason = rule ? rule : "VM entry refused the guest state; no known rule is broken";
+        exit->kill.reason =
+            rule ? rule : "VM entry refused the guest state; no known rule is broken";
     }
 }
 

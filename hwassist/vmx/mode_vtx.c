@@ -7,7 +7,7 @@
 #include "x86.h"
 
 #define MSR_FEATURE_CONTROL 0x3Au
-#define FEATURE_ENABLE 5u /* locked, VMXON outside of SMX */
+#define FEATURE_ENABLE 5u                /* locked, VMXON outside of SMX */
 #define EPT_POINTER_FLAGS (6u | 3u << 3) /* write-back, four levels */
 #define GUEST_VPID 1
 #define REVISION_MASK 0x7FFFFFFFu
@@ -58,7 +58,8 @@ static void write_controls(const struct vmx *vmx)
     if (c->vpid)
         vmcs_write(VMCS_VPID, GUEST_VPID);
     /* All of CR4 that a guest may not choose freely exits on a change of it. */
-    vmcs_write(VMCS_CR4_MASK, ~(CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT));
+    vmcs_write(VMCS_CR4_MASK,
+               ~(CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT));
 }
 
 static void write_guest_constants(const struct vmx *vmx)

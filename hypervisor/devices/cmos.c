@@ -1,5 +1,6 @@
 /* MC146818 real-time clock and CMOS memory (Motorola MC146818A data sheet; memory-size bytes as in
- * the IBM PC AT technical reference). The clock is read-only: setting it is accepted and ignored. */
+ * the IBM PC AT technical reference). The clock is read-only: setting it is accepted and ignored.
+ */
 #include "models.h"
 
 #define STATUS_A 0x0A

@@ -12,8 +12,8 @@
 
 void kbd_init(struct kbd *k)
 {
-    *k = (struct kbd){.status = STATUS_SYSTEM, .command_byte = 0x45, .scanning = true,
-                      .output_port = 0x03};
+    *k = (struct kbd){
+        .status = STATUS_SYSTEM, .command_byte = 0x45, .scanning = true, .output_port = 0x03};
 }
 
 static void queue(struct kbd *k, uint8_t byte)

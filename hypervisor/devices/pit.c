@@ -102,8 +102,8 @@ static void latch_status(struct pit_channel *c, uint64_t now)
 {
     if (c->status_latched)
         return;
-    c->status = (uint8_t)(output_now(c, now) << 7 | !c->armed << 6 | c->access << 4 |
-                          c->mode << 1 | c->bcd);
+    c->status = (uint8_t)(output_now(c, now) << 7 | !c->armed << 6 | c->access << 4 | c->mode << 1 |
+                          c->bcd);
     c->status_latched = true;
 }
 
@@ -126,8 +126,12 @@ static void command(struct pit *pit, uint8_t value, uint64_t now)
         latch_count(c, now);
         return;
     }
-    *c = (struct pit_channel){.mode = value >> 1 & 7, .access = (uint8_t)access, .bcd = value & 1,
-                              .gate = c->gate, .reload = c->reload, .start_ns = now};
+    *c = (struct pit_channel){.mode = value >> 1 & 7,
+                              .access = (uint8_t)access,
+                              .bcd = value & 1,
+                              .gate = c->gate,
+                              .reload = c->reload,
+                              .start_ns = now};
     if (c->mode > 5)
         c->mode -= 4; /* 6 and 7 are 2 and 3 */
 }

@@ -7,12 +7,23 @@ enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, SILENT, POWER, FAST_GATE };
 
 /* Owners of the low ports. SILENT: known to be absent or harmless; reads as ones. */
 static const uint8_t owners[SYSTEM_PORTS] = {
-    [0x20 ... 0x21] = PIC,   [0xA0 ... 0xA1] = PIC,  [0x4D0 ... 0x4D1] = PIC,
-    [0x40 ... 0x43] = PIT,   [0x61] = PIT,           [0x60] = KBD,
-    [0x64] = KBD,            [0x70 ... 0x71] = CMOS, [0x3C0 ... 0x3CF] = VGA,
-    [0x3D4 ... 0x3D5] = VGA, [0x3DA] = VGA,          [0x3F8 ... 0x3FF] = UART,
-    [0x80] = SILENT,         [0xED] = SILENT,        [0x2F8 ... 0x2FF] = SILENT,
-    [0x92] = FAST_GATE,      [PORT_POWER_OFF] = POWER,
+    [0x20 ... 0x21] = PIC,
+    [0xA0 ... 0xA1] = PIC,
+    [0x4D0 ... 0x4D1] = PIC,
+    [0x40 ... 0x43] = PIT,
+    [0x61] = PIT,
+    [0x60] = KBD,
+    [0x64] = KBD,
+    [0x70 ... 0x71] = CMOS,
+    [0x3C0 ... 0x3CF] = VGA,
+    [0x3D4 ... 0x3D5] = VGA,
+    [0x3DA] = VGA,
+    [0x3F8 ... 0x3FF] = UART,
+    [0x80] = SILENT,
+    [0xED] = SILENT,
+    [0x2F8 ... 0x2FF] = SILENT,
+    [0x92] = FAST_GATE,
+    [PORT_POWER_OFF] = POWER,
 };
 
 #define PORT_RESET 0xCF9
@@ -94,8 +105,8 @@ static void power_out(struct devices *dev, uint16_t port, uint8_t value)
             dev->host.reset(dev->host.opaque);
     } else {
         /* Bochs' way to power off: a word, byte by byte. */
-        dev->shutdown_step = value == (uint8_t)word[dev->shutdown_step] ? dev->shutdown_step + 1
-                                                                       : value == 'S';
+        dev->shutdown_step =
+            value == (uint8_t)word[dev->shutdown_step] ? dev->shutdown_step + 1 : value == 'S';
         if (!word[dev->shutdown_step]) {
             dev->shutdown_step = 0;
             dev->host.power_off(dev->host.opaque, 0);

@@ -1,5 +1,5 @@
 /*
- * The instruction decoder: bytes to a struct insn. Pure, table-driven; one table (opcodes.def)
+ * The instruction decoder: bytes to a struct insn. Pure, table-driven; one table (opcodes.h)
  * also knows each instruction's privilege class and sensitivity.
  *
  * Format: Intel SDM vol. 2A chapter 2; opcode maps: vol. 2D appendix A.
@@ -21,17 +21,18 @@ enum insn_class {
 
 /* Where control goes next: what a scanner needs. */
 enum insn_flow {
-    FLOW_NEXT,      /* the next instruction */
-    FLOW_BRANCH,    /* conditional: next, or rel target (Jcc, LOOP, JCXZ) */
-    FLOW_JUMP,      /* rel target only */
-    FLOW_CALL,      /* rel target, and later the next instruction */
-    FLOW_INDIRECT,  /* near JMP through register or memory: unknown */
-    FLOW_CALL_IND,  /* near CALL through register or memory, later next */
-    FLOW_RETURN,    /* near RET */
-    FLOW_STOP,      /* far transfer, IRET, UD2, ...: the VMM or the guest's IDT decides */
+    FLOW_NEXT,     /* the next instruction */
+    FLOW_BRANCH,   /* conditional: next, or rel target (Jcc, LOOP, JCXZ) */
+    FLOW_JUMP,     /* rel target only */
+    FLOW_CALL,     /* rel target, and later the next instruction */
+    FLOW_INDIRECT, /* near JMP through register or memory: unknown */
+    FLOW_CALL_IND, /* near CALL through register or memory, later next */
+    FLOW_RETURN,   /* near RET */
+    FLOW_STOP,     /* far transfer, IRET, UD2, ...: the VMM or the guest's IDT decides */
 };
 
 /* Instructions that the VMM knows by name; all others are OP_OTHER. */
+/* clang-format off */
 enum insn_op {
     OP_OTHER = 0,
     OP_CLI, OP_STI, OP_HLT, OP_PUSHF, OP_POPF, OP_IRET,
@@ -50,6 +51,7 @@ enum insn_op {
     OP_XSETBV, OP_MONITOR, OP_MWAIT,
     OP_COUNT
 };
+/* clang-format on */
 
 #define PFX_LOCK 0x01
 #define PFX_REP 0x02   /* F3 */
@@ -59,14 +61,14 @@ enum insn_op {
 #define PFX_SEG 0x20
 
 struct insn {
-    uint8_t len;         /* whole length in bytes, prefixes included */
-    uint8_t opcode_off;  /* offset of the opcode's last byte (after prefixes and 0F) */
-    uint8_t prefixes;    /* PFX_ bits */
+    uint8_t len;          /* whole length in bytes, prefixes included */
+    uint8_t opcode_off;   /* offset of the opcode's last byte (after prefixes and 0F) */
+    uint8_t prefixes;     /* PFX_ bits */
     uint8_t seg_override; /* enum sreg, valid with PFX_SEG */
-    uint8_t seg_off;     /* offset of the effective (last) segment-override prefix byte */
-    uint8_t opsize;      /* 2 or 4 */
-    uint8_t adsize;      /* 2 or 4 */
-    uint8_t map;         /* 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A */
+    uint8_t seg_off;      /* offset of the effective (last) segment-override prefix byte */
+    uint8_t opsize;       /* 2 or 4 */
+    uint8_t adsize;       /* 2 or 4 */
+    uint8_t map;          /* 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A */
     uint8_t opcode;
     bool has_modrm;
     uint8_t modrm, sib;
@@ -82,7 +84,7 @@ struct insn {
 
 #define MODRM_MOD(m) ((m) >> 6)
 #define MODRM_REG(m) (((m) >> 3) & 7)
-#define MODRM_RM(m) ((m) & 7)
+#define MODRM_RM(m) (7 & (m))
 
 enum decode_result {
     DECODE_OK,
@@ -101,7 +103,8 @@ enum decode_result decode(struct insn *insn, const uint8_t *bytes, size_t n, int
 /* The mnemonic of a named op ("cli", "mov-to-cr", ...), or "other". For reports. */
 const char *insn_op_name(enum insn_op op);
 
-/* Does the instruction have a memory operand that goes through CS by an override prefix? */
+/* Does an override prefix send a data access of the instruction through CS? False for what only
+ * names an address (LEA, NOP, PREFETCH), and for branch hints. */
 bool insn_reads_through_cs(const struct insn *insn);
 
 #endif

@@ -94,11 +94,11 @@ struct devices {
     struct kbd kbd;
     struct cmos cmos;
     struct vga vga;
-    uint8_t shutdown_step; /* letters of Bochs' "Shutdown" seen so far */
+    uint8_t shutdown_step;     /* letters of Bochs' "Shutdown" seen so far */
     uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
 };
 
-#define PORT_MARK 0x07E0u     /* 32-bit write: benchmark mark; see guestos/include/mark.h */
+#define PORT_MARK 0x07E0u      /* 32-bit write: benchmark mark; see guestos/include/mark.h */
 #define PORT_POWER_OFF 0x00F4u /* byte write: power off with this status (QEMU: isa-debug-exit) */
 
 /* Reset all devices. host stays. ram_size in bytes goes into the CMOS memory-size bytes. */

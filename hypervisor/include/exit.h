@@ -75,8 +75,8 @@ struct exit {
             bool in;      /* IN or INS */
             bool string;  /* INS or OUTS */
             bool rep;
-            uint8_t addr_size;   /* bytes, for string forms: width of ESI/EDI/ECX used */
-            uint8_t segment;     /* enum sreg, source segment of OUTS */
+            uint8_t addr_size; /* bytes, for string forms: width of ESI/EDI/ECX used */
+            uint8_t segment;   /* enum sreg, source segment of OUTS */
         } io;
         struct {
             uint8_t number; /* 0 2 3 4; for EXIT_DR 0..7 */

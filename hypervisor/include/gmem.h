@@ -16,12 +16,12 @@
 #define ACCESS_PEEK 0x100u /* look without setting A or D: for monitors, scanners */
 
 struct walk {
-    gpa_t gpa;      /* the translated address (with offset) */
-    bool writable;  /* R/W of the combined levels */
-    bool user;      /* U/S of the combined levels */
-    bool global;    /* G of the leaf (and CR4.PGE) */
-    bool dirty;     /* D of the leaf, after the walk */
-    bool large;     /* a 4 MB page */
+    gpa_t gpa;     /* the translated address (with offset) */
+    bool writable; /* R/W of the combined levels */
+    bool user;     /* U/S of the combined levels */
+    bool global;   /* G of the leaf (and CR4.PGE) */
+    bool dirty;    /* D of the leaf, after the walk */
+    bool large;    /* a 4 MB page */
 };
 
 /*

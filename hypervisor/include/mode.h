@@ -40,7 +40,8 @@ struct vmm_mode {
      */
     void (*inject)(struct vcpu *vcpu, const struct event *event);
 
-    /* May an external interrupt be injected at the next entry (IF set, no shadow, nothing pending)? */
+    /* May an external interrupt be injected at the next entry (IF set, no shadow, nothing pending)?
+     */
     bool (*can_take_irq)(struct vcpu *vcpu);
 
     /* Ask for EXIT_IRQ_WINDOW as soon as can_take_irq() becomes true (on), or no longer (off). */

@@ -28,7 +28,8 @@ const char *multiboot_load(struct vm *vm, const void *image, uint32_t size, cons
                            const struct multiboot_guest_module *mods, unsigned nmods,
                            struct multiboot_loaded *out);
 
-/* The descriptor of the first ELF note with this name and type. Returns false when there is none. */
+/* The descriptor of the first ELF note with this name and type. Returns false when there is none.
+ */
 bool multiboot_find_note(const void *image, uint32_t size, const char *name, uint32_t type,
                          const void **desc, uint32_t *desc_size);
 

@@ -40,8 +40,8 @@ struct shadow {
     uint16_t in_use[SHADOW_POOL], free[SHADOW_POOL];
     unsigned in_use_count, free_count;
     int16_t slot[SHADOW_ROOTS][SHADOW_PDES]; /* index into table[], -1: none */
-    void *hole_read;   /* a page of ones: what a hole reads as */
-    void *hole_bucket; /* takes one instruction's write to a hole */
+    void *hole_read;                         /* a page of ones: what a hole reads as */
+    void *hole_bucket;                       /* takes one instruction's write to a hole */
     uint64_t fills, flushes;
     bool stale; /* entries were removed: CR3 must be reloaded before the guest runs */
 };

@@ -10,8 +10,14 @@
 #include "types.h"
 
 /* Host memory. All of it is below DIRECT_MAP_SIZE. */
-static inline void *hpa_to_ptr(hpa_t hpa) { return (void *)(uintptr_t)(hpa + VMM_BASE); }
-static inline hpa_t ptr_to_hpa(const void *p) { return (hpa_t)(uintptr_t)p - VMM_BASE; }
+static inline void *hpa_to_ptr(hpa_t hpa)
+{
+    return (void *)(uintptr_t)(hpa + VMM_BASE);
+}
+static inline hpa_t ptr_to_hpa(const void *p)
+{
+    return (hpa_t)(uintptr_t)p - VMM_BASE;
+}
 
 /* One zeroed 4 KB page from the VMM's pool, or NULL when the pool is empty. */
 void *page_alloc(void);
@@ -29,8 +35,7 @@ uint64_t host_pde(gva_t gva);
 /* Console for people (COM1 and nothing else while a guest owns the screen). kprintf knows
  * %d %u %x %08x %s %c %p %llu %llx. */
 void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-int ksnprintf(char *buf, unsigned size, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+int ksnprintf(char *buf, unsigned size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int kvsnprintf(char *buf, unsigned size, const char *fmt, va_list ap);
 
 /* Records for programs: one JSON object a line on COM2. */

@@ -84,9 +84,9 @@
 #define VEC_XM 19
 
 /* Page-fault error code, SDM vol. 3A section 4.7 */
-#define PF_P 0x01u  /* the translation exists: a protection violation */
-#define PF_W 0x02u  /* the access was a write */
-#define PF_U 0x04u  /* the access was made in user mode */
+#define PF_P 0x01u /* the translation exists: a protection violation */
+#define PF_W 0x02u /* the access was a write */
+#define PF_U 0x04u /* the access was made in user mode */
 #define PF_RSVD 0x08u
 #define PF_I 0x10u /* instruction fetch */
 

@@ -65,6 +65,7 @@ int main(int argc, char **argv)
             return STATUS_USAGE;
     }
     const char *filter = optind < argc ? argv[optind] : "";
+    tests_report();
     tests_runner();
     tests_errors();
     tests_shell();

@@ -24,6 +24,7 @@ void test_add(void (*run)(const struct test_case *), enum emu_kind emu, enum run
 void tests_shell(void);
 void tests_programs(void);
 void tests_errors(void);
+void tests_report(void);
 void tests_runner(void);
 void tests_repeat(void);
 

@@ -16,7 +16,10 @@ static const struct {
     enum insn_class class;
     enum insn_flow flow;
 } table[] = {
-#define ROW(s, op, class, flow) {s, sizeof(s) - 1, op, class, flow}
+#define ROW(s, op, class, flow)                                                                    \
+    {                                                                                              \
+        s, sizeof(s) - 1, op, class, flow                                                          \
+    }
     ROW("\xFA", OP_CLI, P, FLOW_NEXT),
     ROW("\xFB", OP_STI, P, FLOW_NEXT),
     ROW("\xF4", OP_HLT, P, FLOW_NEXT),
@@ -79,6 +82,16 @@ static const struct {
     ROW("\xFF\x28", OP_JMP_FAR_MEM, S, FLOW_STOP),
     ROW("\xCB", OP_RET_FAR, S, FLOW_STOP),
     ROW("\xCA\x08\x00", OP_RET_FAR, S, FLOW_STOP),
+    ROW("\x0F\xB4\x00", OP_LFS, I, FLOW_NEXT),
+    ROW("\x0F\xB5\x00", OP_LGS, I, FLOW_NEXT),
+    ROW("\xC4\x00", OP_LES, I, FLOW_NEXT),
+    ROW("\x0F\x33", OP_RDPMC, S, FLOW_NEXT),
+    ROW("\x0F\x34", OP_SYSENTER, S, FLOW_STOP),
+    ROW("\x0F\x35", OP_SYSEXIT, P, FLOW_STOP),
+    ROW("\x0F\x01\xC8", OP_MONITOR, P, FLOW_NEXT),
+    ROW("\x0F\x01\xC9", OP_MWAIT, P, FLOW_NEXT),
+    ROW("\x0F\x01\xD1", OP_XSETBV, P, FLOW_NEXT),
+    ROW("\x0F\x01\xF9", OP_RDTSCP, S, FLOW_NEXT),
     ROW("\x0F\x01\xC1", OP_VMCALL, P, FLOW_NEXT),
     ROW("\x0F\x01\xD9", OP_VMMCALL, P, FLOW_NEXT),
     ROW("\x0F\x01\xD8", OP_SVM_VMX, P, FLOW_NEXT),
@@ -115,9 +128,10 @@ Test(decoder, every_named_op_has_a_name_and_an_encoding)
     bool seen[OP_COUNT] = {false};
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         seen[table[i].op] = true;
-    for (enum insn_op op = 0; op < OP_COUNT; op++)
+    for (enum insn_op op = 0; op < OP_COUNT; op++) {
         cr_expect_str_neq(insn_op_name(op), "?", "op %d", op);
-    cr_expect(seen[OP_IRET] && seen[OP_STR] && seen[OP_SMSW]);
+        cr_expect(seen[op], "no row for %s", insn_op_name(op));
+    }
 }
 
 Test(decoder, undefined_encodings)
@@ -188,7 +202,116 @@ Test(decoder, operands)
     cr_expect_eq(insn.disp, 0x12345678);
     cr_expect_eq(insn.len, 7);
 
+    const uint8_t direct[] = {0x8B, 0x06, 0x34, 0x82}; /* 16-bit: MOV AX, [8234h] */
+    cr_assert_eq(decode(&insn, direct, sizeof(direct), 16), DECODE_OK);
+    cr_expect_eq(insn.len, 4);
+    cr_expect_eq((uint16_t)insn.disp, 0x8234);
+    cr_assert_eq(decode(&insn, direct, sizeof(direct), 32), DECODE_OK);
+    cr_expect_eq(insn.len, 2, "in 32-bit code [ESI]");
+
     const uint8_t back[] = {0x75, 0xF0};
     cr_assert_eq(decode(&insn, back, sizeof(back), 32), DECODE_OK);
     cr_expect_eq((int32_t)insn.imm, -16);
+}
+
+Test(decoder, lock_needs_an_instruction_that_can_take_it)
+{
+    static const struct {
+        const char *bytes;
+        enum decode_result result;
+    } rows[] = {
+        {"\xF0\x01\x01", DECODE_OK},              /* ADD memory */
+        {"\xF0\x03\x01", DECODE_INVALID},         /* ADD from memory */
+        {"\xF0\x39\x01", DECODE_INVALID},         /* CMP */
+        {"\xF0\x83\x01\x01", DECODE_OK},          /* ADD memory, byte */
+        {"\xF0\x83\x39\x01", DECODE_INVALID},     /* CMP memory, byte */
+        {"\xF0\x87\x01", DECODE_OK},              /* XCHG */
+        {"\xF0\x89\x01", DECODE_INVALID},         /* MOV */
+        {"\xF0\x0F\xB1\x01", DECODE_OK},          /* CMPXCHG */
+        {"\xF0\x0F\xC7\x09", DECODE_OK},          /* CMPXCHG8B */
+        {"\xF0\x0F\xBA\x29\x01", DECODE_OK},      /* BTS */
+        {"\xF0\x0F\xBA\x21\x01", DECODE_INVALID}, /* BT */
+        {"\xF0\xF6\x19", DECODE_OK},              /* NEG */
+        {"\xF0\xF6\x21", DECODE_INVALID},         /* MUL */
+        {"\xF0\xFF\x31", DECODE_INVALID},         /* PUSH */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t bytes[INSN_MAX] = {0};
+        struct insn insn;
+        memcpy(bytes, rows[i].bytes, strlen(rows[i].bytes));
+        cr_expect_eq(decode(&insn, bytes, sizeof(bytes), 32), rows[i].result, "row %zu", i);
+    }
+}
+
+Test(decoder, finds_data_reached_through_cs)
+{
+    static const struct {
+        const char *bytes;
+        bool through_cs;
+    } rows[] = {
+        {"\x2E\x8B\x01", true},         /* MOV from memory */
+        {"\x8B\x01", false},            /* no override */
+        {"\x36\x8B\x01", false},        /* SS */
+        {"\x2E\x36\x8B\x01", false},    /* the last override counts */
+        {"\x36\x2E\x8B\x01", true},     /* both ways */
+        {"\x2E\x8B\xC1", false},        /* registers */
+        {"\x2E\xA1\x01\x02\x03", true}, /* MOV moffs */
+        {"\x2E\xA4", true},             /* MOVS reads DS:ESI */
+        {"\x2E\xAA", false},            /* STOS writes ES:EDI, no override */
+        {"\x2E\xD7", true},             /* XLAT */
+        {"\x2E\x0F\xF7\xC1", true},     /* MASKMOVQ writes DS:EDI */
+        {"\x2E\x74\x01", false},        /* a branch hint */
+        {"\x2E\x8D\x01", false},        /* LEA */
+        {"\x2E\x0F\x1F\x01", false},    /* NOP, as compilers pad */
+        {"\x2E\x0F\x20\x01", false},    /* MOV from CR0 ignores mod */
+        {"\x2E\x55", false},            /* PUSH: SS whatever the prefix */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t bytes[INSN_MAX] = {0};
+        struct insn insn;
+        memcpy(bytes, rows[i].bytes, strlen(rows[i].bytes));
+        cr_assert_eq(decode(&insn, bytes, sizeof(bytes), 32), DECODE_OK, "row %zu", i);
+        cr_expect_eq(insn_reads_through_cs(&insn), rows[i].through_cs, "row %zu", i);
+    }
+}
+
+Test(decoder, operand_size_prefix_shortens_branches)
+{
+    struct insn insn;
+    const uint8_t jcc[] = {0x66, 0x0F, 0x84, 0xFE, 0xFF, 0x90, 0x90};
+    cr_assert_eq(decode(&insn, jcc, sizeof(jcc), 32), DECODE_OK);
+    cr_expect_eq(insn.len, 5);
+    cr_expect_eq((int32_t)insn.imm, -2);
+    cr_assert_eq(decode(&insn, jcc, sizeof(jcc), 16), DECODE_OK);
+    cr_expect_eq(insn.len, 7, "in 16-bit code it lengthens them");
+
+    const uint8_t enter[] = {0xC8, 0x34, 0x12, 0x05};
+    cr_assert_eq(decode(&insn, enter, sizeof(enter), 32), DECODE_OK);
+    cr_expect_eq(insn.imm, 0x1234);
+    cr_expect_eq(insn.imm2, 5);
+}
+
+/* Whatever a prefix of an instruction is decoded to, it is "more", and no byte behind the
+ * instruction matters. */
+Test(decoder, depends_on_its_own_bytes_only)
+{
+    uint32_t x = 1;
+    for (unsigned round = 0; round < 200000; round++) {
+        uint8_t bytes[INSN_MAX];
+        struct insn insn, again;
+        for (unsigned i = 0; i < sizeof(bytes); i++) {
+            x = x * 1664525 + 1013904223;
+            bytes[i] = (uint8_t)(x >> 24);
+        }
+        if (round & 2)
+            bytes[round & 1] = 0x0F;
+        const int bits = round & 4 ? 16 : 32;
+        if (decode(&insn, bytes, sizeof(bytes), bits) != DECODE_OK)
+            continue;
+        for (size_t n = 0; n < insn.len; n++)
+            cr_assert_eq(decode(&again, bytes, n, bits), DECODE_MORE, "round %u", round);
+        memset(bytes + insn.len, 0x5A, sizeof(bytes) - insn.len);
+        cr_assert_eq(decode(&again, bytes, insn.len, bits), DECODE_OK);
+        cr_assert_eq(memcmp(&insn, &again, sizeof(insn)), 0, "round %u", round);
+    }
 }

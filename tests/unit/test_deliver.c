@@ -304,11 +304,7 @@ Test(deliver, software_interrupt_needs_gate_dpl)
 }
 
 /* SDM vol. 3A table 6-5: rows first, columns second exception. */
-enum outcome {
-    SERIAL,
-    DOUBLE,
-    SHUTDOWN
-};
+enum outcome { SERIAL, DOUBLE, SHUTDOWN };
 
 Test(deliver, double_fault_table)
 {

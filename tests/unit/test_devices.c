@@ -58,8 +58,8 @@ static struct devices dev;
 
 static void setup(void)
 {
-    static const struct device_host host = {NULL, get_now, serial_out, cursor, power_off,
-                                            reset, rtc, unknown, mark};
+    static const struct device_host host = {NULL,  get_now, serial_out, cursor, power_off,
+                                            reset, rtc,     unknown,    mark};
     now = 0;
     devices_init(&dev, &host, 32u << 20);
 }
@@ -151,7 +151,7 @@ Test(devices, pic_cascade)
 
 Test(devices, pic_auto_eoi_rotation_level)
 {
-    pic_setup(3); /* automatic EOI */
+    pic_setup(3);    /* automatic EOI */
     out(0x20, 0x80); /* and rotate */
     pic_set_line(&dev.pic, 0, true);
     cr_expect_eq(devices_irq_ack(&dev), 0x20);
@@ -198,7 +198,7 @@ Test(devices, pit_counts_and_interrupts)
 Test(devices, pit_latch_readback_and_modes)
 {
     out(0x43, 0x34), out(0x40, 0xE8), out(0x40, 0x03); /* 1000, mode 2 */
-    now = 100 * 1000000000ull / HZ + 1;                 /* 100 clocks */
+    now = 100 * 1000000000ull / HZ + 1;                /* 100 clocks */
     out(0x43, 0x00);
     now *= 3;
     cr_expect_eq(in_word(0x40), 900, "latched, not running");

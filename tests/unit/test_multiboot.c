@@ -36,15 +36,26 @@ static struct setup *setup_new(void)
     s->vm.ram = malloc(RAM);
     memset(s->vm.ram, 0xEE, RAM);
     memcpy(m->eh.ident, "\177ELF\1\1\1", 7);
-    m->eh = (struct elf_header){.type = 2, .machine = 3, .version = 1, .entry = 0xC0100000 + CODE,
-                                .phoff = AT(ph), .shoff = AT(sh), .ehsize = sizeof(m->eh),
-                                .phentsize = sizeof(m->ph[0]), .phnum = 1,
-                                .shentsize = sizeof(m->sh[0]), .shnum = 3};
+    m->eh = (struct elf_header){.type = 2,
+                                .machine = 3,
+                                .version = 1,
+                                .entry = 0xC0100000 + CODE,
+                                .phoff = AT(ph),
+                                .shoff = AT(sh),
+                                .ehsize = sizeof(m->eh),
+                                .phentsize = sizeof(m->ph[0]),
+                                .phnum = 1,
+                                .shentsize = sizeof(m->sh[0]),
+                                .shnum = 3};
     memcpy(m->eh.ident, "\177ELF\1\1\1", 7);
-    m->ph[0] = (struct elf_segment){PT_LOAD, AT(text), 0xC0100000, 0x100000, sizeof(m->text),
-                                    sizeof(m->text) + 0x1000, 7, 4096};
-    m->sh[1] = (struct elf_section){.type = SHT_SYMTAB, .offset = AT(sym), .size = sizeof(m->sym),
-                                    .link = 2, .entsize = sizeof(m->sym[0])};
+    m->ph[0] = (struct elf_segment){
+        PT_LOAD, AT(text), 0xC0100000, 0x100000, sizeof(m->text), sizeof(m->text) + 0x1000,
+        7,       4096};
+    m->sh[1] = (struct elf_section){.type = SHT_SYMTAB,
+                                    .offset = AT(sym),
+                                    .size = sizeof(m->sym),
+                                    .link = 2,
+                                    .entsize = sizeof(m->sym[0])};
     m->sh[2] = (struct elf_section){.type = 3, .offset = AT(strings), .size = sizeof(m->strings)};
     memcpy(m->strings, "\0main\0helper", 13);
     m->sym[1] = (struct elf_symbol_entry){1, 0xC0100100, 0x20, STT_FUNC, 0, 1};
@@ -111,8 +122,14 @@ Test(multiboot, address_fields_override_the_elf)
 {
     struct setup *s = setup_new();
     const uint32_t flags = 0x10003;
-    const uint32_t header[8] = {MAGIC, flags, -(MAGIC + flags), 0x200000 + AT(text), 0x200000,
-                                0x200000 + sizeof(struct image), 0x201000, 0x200000 + AT(text)};
+    const uint32_t header[8] = {MAGIC,
+                                flags,
+                                -(MAGIC + flags),
+                                0x200000 + AT(text),
+                                0x200000,
+                                0x200000 + sizeof(struct image),
+                                0x201000,
+                                0x200000 + AT(text)};
     memcpy(s->image.text, header, sizeof(header));
     const char *why = load(s);
     cr_assert_null(why, "%s", why);

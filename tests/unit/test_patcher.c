@@ -60,13 +60,15 @@ static struct kernel *kernel_new(void)
     eh->e_phnum = 2;
     k->image.ph[0] = (Elf32_Phdr){.p_type = PT_LOAD,
                                   .p_offset = offset_in_image(k, k->image.pages),
-                                  .p_vaddr = GVA, .p_paddr = GPA,
+                                  .p_vaddr = GVA,
+                                  .p_paddr = GPA,
                                   .p_filesz = sizeof(k->image.pages),
                                   .p_memsz = sizeof(k->image.pages)};
     k->image.ph[1] = (Elf32_Phdr){.p_type = PT_NOTE,
                                   .p_offset = offset_in_image(k, &k->image.note),
                                   .p_filesz = sizeof(k->image.note),
-                                  .p_memsz = sizeof(k->image.note), .p_align = 4};
+                                  .p_memsz = sizeof(k->image.note),
+                                  .p_align = 4};
     k->image.note.nh = (Elf32_Nhdr){9, sizeof(struct pv_note), PV_NOTE_TYPE};
     memcpy(k->image.note.name, "Trivisor", 9);
     k->image.note.note = (struct pv_note){PV_ABI_VERSION, HYPERCALL, SHARED, TABLE,
@@ -110,14 +112,27 @@ Test(patcher, opens_applies_and_undoes)
 Test(patcher, plain_bytes_are_the_named_instruction)
 {
     static const enum insn_op first[PV_OP_COUNT] = {
-        [PV_OP_CLI] = OP_CLI, [PV_OP_STI] = OP_STI, [PV_OP_PUSHF] = OP_PUSHF,
-        [PV_OP_IRET] = OP_IRET, [PV_OP_HLT] = OP_HLT, [PV_OP_STI_HLT] = OP_STI,
-        [PV_OP_IN8] = OP_IN, [PV_OP_IN16] = OP_IN, [PV_OP_IN32] = OP_IN, [PV_OP_OUT8] = OP_OUT,
-        [PV_OP_OUT16] = OP_OUT, [PV_OP_OUT32] = OP_OUT, [PV_OP_READ_CR0] = OP_MOV_FROM_CR,
-        [PV_OP_WRITE_CR0] = OP_MOV_TO_CR, [PV_OP_READ_CR2] = OP_MOV_FROM_CR,
-        [PV_OP_READ_CR3] = OP_MOV_FROM_CR, [PV_OP_WRITE_CR3] = OP_MOV_TO_CR,
-        [PV_OP_READ_CR4] = OP_MOV_FROM_CR, [PV_OP_WRITE_CR4] = OP_MOV_TO_CR,
-        [PV_OP_INVLPG] = OP_INVLPG, [PV_OP_CPUID] = OP_CPUID,
+        [PV_OP_CLI] = OP_CLI,
+        [PV_OP_STI] = OP_STI,
+        [PV_OP_PUSHF] = OP_PUSHF,
+        [PV_OP_IRET] = OP_IRET,
+        [PV_OP_HLT] = OP_HLT,
+        [PV_OP_STI_HLT] = OP_STI,
+        [PV_OP_IN8] = OP_IN,
+        [PV_OP_IN16] = OP_IN,
+        [PV_OP_IN32] = OP_IN,
+        [PV_OP_OUT8] = OP_OUT,
+        [PV_OP_OUT16] = OP_OUT,
+        [PV_OP_OUT32] = OP_OUT,
+        [PV_OP_READ_CR0] = OP_MOV_FROM_CR,
+        [PV_OP_WRITE_CR0] = OP_MOV_TO_CR,
+        [PV_OP_READ_CR2] = OP_MOV_FROM_CR,
+        [PV_OP_READ_CR3] = OP_MOV_FROM_CR,
+        [PV_OP_WRITE_CR3] = OP_MOV_TO_CR,
+        [PV_OP_READ_CR4] = OP_MOV_FROM_CR,
+        [PV_OP_WRITE_CR4] = OP_MOV_TO_CR,
+        [PV_OP_INVLPG] = OP_INVLPG,
+        [PV_OP_CPUID] = OP_CPUID,
     };
     for (uint8_t op = 1; op < PV_OP_COUNT; op++) {
         uint8_t bytes[INSN_MAX] = {0};

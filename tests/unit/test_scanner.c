@@ -74,11 +74,12 @@ static uint8_t at(struct world *w, uint32_t offset)
 Test(scanner, copies_innocuous_and_traps_sensitive)
 {
     struct world *w = world_new();
-    CODE(w, 0, "\x89\xC3"  /* mov ebx, eax */
-               "\x9C"      /* pushf: sensitive */
-               "\xFA"      /* cli: privileged, traps by itself */
-               "\x9D"      /* popf: sensitive */
-               "\xC3");    /* ret */
+    CODE(w, 0,
+         "\x89\xC3" /* mov ebx, eax */
+         "\x9C"     /* pushf: sensitive */
+         "\xFA"     /* cli: privileged, traps by itself */
+         "\x9D"     /* popf: sensitive */
+         "\xC3");   /* ret */
     cr_assert_eq(scan_at(w, BASE), SCAN_OK);
     cr_expect_eq(at(w, 0), 0x89);
     cr_expect_eq(at(w, 1), 0xC3);
@@ -95,11 +96,12 @@ Test(scanner, copies_innocuous_and_traps_sensitive)
 Test(scanner, follows_branches_and_calls_but_not_indirect_jumps)
 {
     struct world *w = world_new();
-    CODE(w, 0, "\x74\x10"               /* jz 0x12 */
-               "\xE8\x19\x00\x00\x00"   /* call 0x20 */
-               "\xFF\xE0");             /* jmp eax */
+    CODE(w, 0,
+         "\x74\x10"             /* jz 0x12 */
+         "\xE8\x19\x00\x00\x00" /* call 0x20 */
+         "\xFF\xE0");           /* jmp eax */
     CODE(w, 0x12, "\x40\xC3");
-    CODE(w, 0x20, "\x41\xEB\x0D");      /* inc ecx; jmp 0x30 */
+    CODE(w, 0x20, "\x41\xEB\x0D"); /* inc ecx; jmp 0x30 */
     CODE(w, 0x30, "\x42\xC3");
     scan_at(w, BASE);
     cr_expect_eq(at(w, 0x12), 0x40);
@@ -118,15 +120,31 @@ Test(scanner, each_sensitive_instruction_is_left_as_a_trap)
         size_t n;
     } cases[] = {
 #define C(name, s) {name, s, sizeof(s) - 1}
-        C("sgdt", "\x0F\x01\x00"),     C("sidt", "\x0F\x01\x08"),  C("sldt", "\x0F\x00\xC0"),
-        C("smsw", "\x0F\x01\xE0"),     C("str", "\x0F\x00\xC8"),   C("pushf", "\x9C"),
-        C("popf", "\x9D"),             C("lar", "\x0F\x02\xC0"),   C("lsl", "\x0F\x03\xC0"),
-        C("verr", "\x0F\x00\xE0"),     C("verw", "\x0F\x00\xE8"),  C("push cs", "\x0E"),
-        C("push ss", "\x16"),          C("pop ss", "\x17"),        C("mov eax, cs", "\x8C\xC8"),
-        C("mov eax, ss", "\x8C\xD0"),  C("mov ss, eax", "\x8E\xD0"), C("retf", "\xCB"),
-        C("iret", "\xCF"),             C("call far", "\x9A\x00\x00\x00\x00\x08\x00"),
-        C("jmp far", "\xEA\x00\x00\x00\x00\x08\x00"), C("call far [eax]", "\xFF\x18"),
-        C("jmp far [eax]", "\xFF\x28"), C("int3", "\xCC"),         C("cpuid", "\x0F\xA2"),
+        C("sgdt", "\x0F\x01\x00"),
+        C("sidt", "\x0F\x01\x08"),
+        C("sldt", "\x0F\x00\xC0"),
+        C("smsw", "\x0F\x01\xE0"),
+        C("str", "\x0F\x00\xC8"),
+        C("pushf", "\x9C"),
+        C("popf", "\x9D"),
+        C("lar", "\x0F\x02\xC0"),
+        C("lsl", "\x0F\x03\xC0"),
+        C("verr", "\x0F\x00\xE0"),
+        C("verw", "\x0F\x00\xE8"),
+        C("push cs", "\x0E"),
+        C("push ss", "\x16"),
+        C("pop ss", "\x17"),
+        C("mov eax, cs", "\x8C\xC8"),
+        C("mov eax, ss", "\x8C\xD0"),
+        C("mov ss, eax", "\x8E\xD0"),
+        C("retf", "\xCB"),
+        C("iret", "\xCF"),
+        C("call far", "\x9A\x00\x00\x00\x00\x08\x00"),
+        C("jmp far", "\xEA\x00\x00\x00\x00\x08\x00"),
+        C("call far [eax]", "\xFF\x18"),
+        C("jmp far [eax]", "\xFF\x28"),
+        C("int3", "\xCC"),
+        C("cpuid", "\x0F\xA2"),
         C("undefined", "\x0F\x0B"),
 #undef C
     };

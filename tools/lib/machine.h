@@ -7,19 +7,8 @@
 
 #include <stdbool.h>
 
-enum emu_kind {
-    EMU_QEMU,
-    EMU_BOCHS,
-    EMU_KINDS
-};
-enum run_mode {
-    MODE_NATIVE,
-    MODE_TRAP,
-    MODE_PARA,
-    MODE_VTX,
-    MODE_SVM,
-    RUN_MODES
-};
+enum emu_kind { EMU_QEMU, EMU_BOCHS, EMU_KINDS };
+enum run_mode { MODE_NATIVE, MODE_TRAP, MODE_PARA, MODE_VTX, MODE_SVM, RUN_MODES };
 
 extern const char *const emu_names[EMU_KINDS];  /* "qemu", "bochs": as on the command line */
 extern const char *const emu_titles[EMU_KINDS]; /* "QEMU", "Bochs": in reports */
