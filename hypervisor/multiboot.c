@@ -22,8 +22,8 @@
 #define INFO_LOADER 0x200u
 
 #define RAM_LOW_KB 640u
-#define INFO_AREA 0x9000u /* where the information structure goes unless the kernel is there */
-#define INFO_AREA_SIZE 0x3000u
+#define LOW_AREA 0x9000u /* where the information structure goes, below the kernels' usual 1 MB */
+#define LOW_AREA_SIZE 0x3000u
 #define HIGH_START 0x100000u
 
 struct header {
@@ -50,28 +50,13 @@ struct load {
     struct vm *vm;
     const uint8_t *image;
     uint32_t size;
-    gpa_t end;           /* highest address in use */
-    bool info_area_used; /* by the kernel */
+    gpa_t end; /* highest address in use */
     char why[160];
 };
 
 static const char *fail(struct load *load, const char *what, uint32_t number)
 {
     ksnprintf(load->why, sizeof(load->why), what, number);
-    return load->why;
-}
-
-/* what: a format for number, that names the thing which is to lie at gpa. */
-static const char *fail_space(struct load *load, const char *what, uint32_t number, gpa_t gpa,
-                              uint32_t size)
-{
-    const int n = ksnprintf(load->why, sizeof(load->why), what, number);
-    const char *where = gpa < ISA_HOLE_END && (uint64_t)gpa + size > ISA_HOLE
-                            ? "the hole between 640 KB and 1 MB is in it"
-                            : "the guest has";
-    char *rest = load->why + n;
-    const unsigned room = (unsigned)sizeof(load->why) - (unsigned)n;
-    ksnprintf(rest, room, " wants 0x%x bytes at 0x%08x, but %s", size, gpa, where);
     return load->why;
 }
 
