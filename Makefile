@@ -28,7 +28,9 @@ help:
 deps:
 	@tools/install-deps.sh --quiet
 
+# Boot images are cached by content in build/iso; those of old builds are of no use.
 $(READY_TARGETS): deps
+	@find $(BUILD)/iso -name '*.iso' -mmin +60 -delete 2>/dev/null || true
 	@$(MAKE) --no-print-directory $(JOBS) READY=1 $@
 
 $(BUILD)/%: FORCE

@@ -94,6 +94,22 @@ bool multiboot_find_note(const void *image, uint32_t size, const char *name, uin
     return false;
 }
 
+/* Functions, and labels of assembly code, which have no type; but no constants (SHN_ABS and the
+ * other reserved section numbers). */
+static bool is_code_symbol(const struct elf_symbol_entry *s)
+{
+    const unsigned type = s->info & 15;
+    return (type == STT_FUNC || type == STT_NOTYPE) && s->shndx && s->shndx < SHN_LORESERVE;
+}
+
+/* Of two symbols below an address the nearer one names it, of two at one place the function. */
+static bool is_better(const struct elf_symbol_entry *s, const struct elf_symbol_entry *than)
+{
+    if (!than || s->value != than->value)
+        return !than || s->value > than->value;
+    return (s->info & 15) == STT_FUNC && (than->info & 15) != STT_FUNC;
+}
+
 static const char *symbol_in(const struct elf_view *elf, const struct elf_section *table,
                              const struct elf_section *strings, uint32_t gva, uint32_t *offset)
 {
@@ -104,9 +120,8 @@ static const char *symbol_in(const struct elf_view *elf, const struct elf_sectio
         return NULL;
     for (uint32_t i = 0; i < table->size / sizeof(*symbols); i++) {
         const struct elf_symbol_entry *s = &symbols[i];
-        const unsigned type = s->info & 15;
-        if ((type == STT_FUNC || type == STT_NOTYPE) && s->shndx && s->value <= gva &&
-            s->name < strings->size && names[s->name] && (!best || s->value > best->value))
+        if (is_code_symbol(s) && s->value <= gva && s->name < strings->size && names[s->name] &&
+            is_better(s, best))
             best = s;
     }
     if (!best || (best->size && gva - best->value >= best->size))
@@ -118,8 +133,10 @@ static const char *symbol_in(const struct elf_view *elf, const struct elf_sectio
 const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset)
 {
     struct elf_view elf;
-    if (!elf_open(&elf, image, size) || elf.header->shentsize != sizeof(struct elf_section) ||
-        elf.header->shoff % 4)
+    gpa_t gpa;
+    /* Outside of the image the last symbol would claim everything above it. */
+    if (!elf_gva_to_gpa(image, size, gva, &gpa) || !elf_open(&elf, image, size) ||
+        elf.header->shentsize != sizeof(struct elf_section) || elf.header->shoff % 4)
         return NULL;
     const unsigned n = elf.header->shnum;
     const struct elf_section *sections =

@@ -28,6 +28,7 @@ struct elf_note {
 #define PT_LOAD 1u
 #define PT_NOTE 4u
 #define SHT_SYMTAB 2u
+#define SHN_LORESERVE 0xFF00u
 #define STT_NOTYPE 0
 #define STT_FUNC 2
 

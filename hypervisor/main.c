@@ -163,13 +163,14 @@ static uint8_t cmos_read(uint8_t index)
     return inb(0x71);
 }
 
-static uint64_t dev_rtc_seconds(void *opaque)
+static uint64_t boot_date; /* seconds since 1970, when the VMM started */
+
+static uint64_t read_clock(void)
 {
     static const uint16_t before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
     uint8_t r[6];
     const uint8_t index[6] = {0, 2, 4, 7, 8, 9}, status_b = cmos_read(0x0B);
-    (void)opaque;
-    while (cmos_read(0x0A) & 0x80)
+    for (int patience = 100000; patience && (cmos_read(0x0A) & 0x80); patience--)
         ;
     for (int i = 0; i < 6; i++) {
         uint8_t v = cmos_read(index[i]);
@@ -180,6 +181,12 @@ static uint64_t dev_rtc_seconds(void *opaque)
     if (month > 1 && year % 4 == 0)
         days++;
     return ((uint64_t)days * 24 + r[2]) * 3600 + r[1] * 60u + r[0];
+}
+
+static uint64_t dev_rtc_seconds(void *opaque)
+{
+    (void)opaque;
+    return boot_date;
 }
 
 static void dev_unknown_port(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value)
@@ -330,6 +337,7 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     vm_create(vm, "vm0", guest_mb());
     load_guest(vm);
     host_timer_init();
+    boot_date = read_clock();
     host_input_init();
 
     vm->vcpu.mode = mode;

@@ -22,8 +22,8 @@
 #define INFO_LOADER 0x200u
 
 #define RAM_LOW_KB 640u
-#define LOW_AREA 0x9000u /* where the information structure goes, below the kernels' usual 1 MB */
-#define LOW_AREA_SIZE 0x3000u
+#define INFO_AREA 0x9000u /* where the information structure goes unless the kernel is there */
+#define INFO_AREA_SIZE 0x3000u
 #define HIGH_START 0x100000u
 
 struct header {
@@ -50,13 +50,31 @@ struct load {
     struct vm *vm;
     const uint8_t *image;
     uint32_t size;
-    gpa_t end; /* highest address in use */
+    gpa_t end;           /* highest address in use */
+    bool info_area_used; /* by the kernel */
     char why[160];
 };
 
 static const char *fail(struct load *load, const char *what, uint32_t number)
 {
     ksnprintf(load->why, sizeof(load->why), what, number);
+    return load->why;
+}
+
+/* The thing that what names (a format for number) does not fit where it is to go. */
+static const char *no_room(struct load *load, const char *what, uint32_t number, gpa_t gpa,
+                           uint32_t size)
+{
+    char name[48];
+    ksnprintf(name, sizeof(name), what, number);
+    if (gpa < ISA_HOLE_END && (uint64_t)gpa + size > ISA_HOLE)
+        ksnprintf(load->why, sizeof(load->why),
+                  "%s wants 0x%x bytes at 0x%08x, and a PC has no RAM from 640 KB to 1 MB", name,
+                  size, gpa);
+    else
+        ksnprintf(load->why, sizeof(load->why),
+                  "%s wants 0x%x bytes at 0x%08x, beyond the guest's %u MB", name, size, gpa,
+                  load->vm->ram_size >> 20);
     return load->why;
 }
 
@@ -70,19 +88,22 @@ static const struct header *find_header(const struct load *load)
     return NULL;
 }
 
-/* Copy filesz bytes to gpa and clear up to memsz. */
+/* Copy filesz bytes to gpa and clear up to memsz. what, number: its name, for no_room(). */
 static const char *place(struct load *load, gpa_t gpa, const void *from, uint32_t filesz,
                          uint32_t memsz, const char *what, uint32_t number)
 {
-    uint8_t *to = guest_ram(load->vm, gpa, memsz);
     if (!memsz)
         return NULL;
+    uint8_t *to = guest_ram(load->vm, gpa, memsz);
     if (!to)
-        return fail(load, what, number);
-    memcpy(to, from, filesz);
+        return no_room(load, what, number, gpa, memsz);
+    if (filesz)
+        memcpy(to, from, filesz);
     memset(to + filesz, 0, memsz - filesz);
     if (gpa + memsz > load->end)
         load->end = gpa + memsz;
+    if (gpa < INFO_AREA + INFO_AREA_SIZE && gpa + memsz > INFO_AREA)
+        load->info_area_used = true;
     return NULL;
 }
 
@@ -109,9 +130,7 @@ static const char *load_by_addresses(struct load *load, const struct header *h, 
         memsz = h->bss_end_addr - h->load_addr;
     }
     *entry = h->entry_addr;
-    return place(load, h->load_addr, from, filesz, memsz,
-                 "the kernel (load address %08x) does not fit into the guest's memory",
-                 h->load_addr);
+    return place(load, h->load_addr, from, filesz, memsz, "the kernel", 0);
 }
 
 /* An ELF entry point is virtual; execution starts with paging off, so it must become physical. */
@@ -137,10 +156,11 @@ static const char *load_elf(struct load *load, gpa_t *entry)
         if (s->type != PT_LOAD || !s->memsz)
             continue;
         const void *from = elf_bytes(&elf, s->offset, s->filesz);
-        if (!from || s->filesz > s->memsz)
+        if (!from)
             return fail(load, "ELF segment %u lies outside of the file", i);
-        const char *why = place(load, s->paddr, from, s->filesz, s->memsz,
-                                "ELF segment %u does not fit into the guest's memory", i);
+        if (s->filesz > s->memsz)
+            return fail(load, "ELF segment %u is larger in the file than in memory", i);
+        const char *why = place(load, s->paddr, from, s->filesz, s->memsz, "ELF segment %u", i);
         if (why)
             return why;
         loaded++;
@@ -158,45 +178,60 @@ static gpa_t next_page(const struct load *load)
     return (at + PAGE_SIZE - 1) & PAGE_MASK;
 }
 
-/* A bump allocator in the low area for the information structure and its strings. */
-struct low {
+/* A bump allocator for the information structure and its strings. */
+struct area {
     struct vm *vm;
     gpa_t next, end;
 };
 
-static gpa_t low_put(struct low *low, const void *data, uint32_t n)
+/* Below 640 KB, where kernels expect it; behind everything when the kernel itself lies there. */
+static const char *open_area(struct load *load, struct area *area)
 {
-    const gpa_t at = (low->next + 3) & ~3u;
-    if (n > low->end - at)
+    gpa_t at = INFO_AREA;
+    if (load->info_area_used) {
+        at = next_page(load);
+        const char *why = place(load, at, NULL, 0, INFO_AREA_SIZE, "the boot information", 0);
+        if (why)
+            return why;
+    }
+    *area = (struct area){load->vm, at, at + INFO_AREA_SIZE};
+    return NULL;
+}
+
+static gpa_t area_put(struct area *area, const void *data, uint32_t n)
+{
+    const gpa_t at = (area->next + 3) & ~3u;
+    if (n > area->end - at)
         return 0;
     if (data)
-        memcpy(low->vm->ram + at, data, n);
-    low->next = at + n;
+        memcpy(area->vm->ram + at, data, n);
+    area->next = at + n;
     return at;
 }
 
-static gpa_t low_string(struct low *low, const char *s)
+static gpa_t area_string(struct area *area, const char *s)
 {
-    return low_put(low, s, (uint32_t)strlen(s) + 1);
+    return area_put(area, s, (uint32_t)strlen(s) + 1);
 }
 
-static const char *load_modules(struct load *load, struct low *low, struct info *info,
+static const char *load_modules(struct load *load, struct area *area, struct info *info,
                                 const struct multiboot_guest_module *mods, unsigned nmods)
 {
-    gpa_t table = low_put(low, NULL, nmods * (uint32_t)sizeof(struct info_module) + 1);
+    const uint32_t each = (uint32_t)sizeof(struct info_module);
+    const gpa_t table = nmods < INFO_AREA_SIZE / each ? area_put(area, NULL, nmods * each) : 0;
     if (!table)
-        return "too many modules";
+        return "there are too many modules";
     for (unsigned i = 0; i < nmods; i++) {
         struct info_module m = {.start = next_page(load)};
-        const char *why = place(load, m.start, mods[i].data, mods[i].size, mods[i].size,
-                                "module %u does not fit into the guest's memory", i + 1);
+        const char *why =
+            place(load, m.start, mods[i].data, mods[i].size, mods[i].size, "module %u", i + 1);
         if (why)
             return why;
         m.end = m.start + mods[i].size;
-        m.string = low_string(low, mods[i].cmdline);
+        m.string = area_string(area, mods[i].cmdline);
         if (!m.string)
             return "the modules' command lines are too long";
-        memcpy(load->vm->ram + table + i * sizeof(m), &m, sizeof(m));
+        memcpy(load->vm->ram + table + i * each, &m, each);
     }
     info->flags |= INFO_MODS;
     info->mods_count = nmods;
@@ -208,7 +243,7 @@ static const char *build_info(struct load *load, const char *cmdline,
                               const struct multiboot_guest_module *mods, unsigned nmods,
                               gpa_t *where)
 {
-    struct low low = {load->vm, LOW_AREA, LOW_AREA + LOW_AREA_SIZE};
+    struct area area;
     const uint32_t high = load->vm->ram_size - HIGH_START;
     const struct info_mmap map[] = {
         {20, 0, RAM_LOW_KB * 1024, 1},
@@ -218,14 +253,17 @@ static const char *build_info(struct load *load, const char *cmdline,
     struct info info = {.flags = INFO_MEMORY | INFO_CMDLINE | INFO_MMAP | INFO_LOADER,
                         .mem_lower = RAM_LOW_KB,
                         .mem_upper = high / 1024};
-    *where = low_put(&low, NULL, sizeof(info));
+    const char *why = open_area(load, &area);
+    if (why)
+        return why;
+    *where = area_put(&area, NULL, sizeof(info));
     info.mmap_length = sizeof(map);
-    info.mmap_addr = low_put(&low, map, sizeof(map));
-    info.boot_loader_name = low_string(&low, "Trivisor");
-    info.cmdline = low_string(&low, cmdline);
+    info.mmap_addr = area_put(&area, map, sizeof(map));
+    info.boot_loader_name = area_string(&area, "Trivisor");
+    info.cmdline = area_string(&area, cmdline);
     if (!info.cmdline)
         return "the kernel's command line is too long";
-    const char *why = load_modules(load, &low, &info, mods, nmods);
+    why = load_modules(load, &area, &info, mods, nmods);
     if (why)
         return why;
     memcpy(load->vm->ram + *where, &info, sizeof(info));

@@ -192,7 +192,7 @@ int main(int argc, char **argv)
     if (run.outcome != EMU_DONE && run.outcome != EMU_STOPPED)
         fprintf(stderr, "tv-run: %s\n", run.error);
     else
-        fprintf(stderr, "tv-run: %s\n",
+        fprintf(stderr, "\ntv-run: %s\n",
                 run.outcome == EMU_STOPPED ? "stopped" : xasprintf("guest status %d", status));
     emu_free(&run);
     return status;

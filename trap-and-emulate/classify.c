@@ -113,27 +113,26 @@ void sw_page_written(struct vm *vm, gpa_t page)
 
 void sw_step_end(struct sw *sw)
 {
-    if (sw->step == STEP_WRITE) {
-        shadow_drop_page(&sw->shadow, sw->step_gva);
-        if (guest_ram(sw->vcpu->vm, sw->step_gpa, 1))
-            sw_page_written(sw->vcpu->vm, sw->step_gpa);
+    while (sw->open_count) {
+        const unsigned i = --sw->open_count;
+        shadow_drop_page(&sw->shadow, sw->open[i].gva);
+        if (guest_ram(sw->vcpu->vm, sw->open[i].gpa, 1))
+            sw_page_written(sw->vcpu->vm, sw->open[i].gpa);
     }
     sw->step = STEP_NONE;
 }
 
+/* Let the one instruction at EIP write to the page, then look again. An instruction may come here
+ * several times, once a page. */
 static void step_over_write(struct sw *sw, struct exit *exit, gva_t gva, gpa_t gpa)
 {
-    /* A second page of the same instruction: what is open now is closed and noted first; the
-     * instruction then faults on one page after the other, but not for ever: MOVS between two
-     * watched pages is rare enough to be refused. */
-    if (sw->step == STEP_WRITE) {
-        if ((sw->step_gva & PAGE_MASK) != (gva & PAGE_MASK))
-            exit_kill(exit, "one instruction writes to two watched pages");
+    if (sw->open_count == STEP_PAGES) {
+        exit_kill(exit, "one instruction writes to more watched pages than any instruction can");
         return;
     }
     sw->step = STEP_WRITE;
-    sw->step_gva = gva & PAGE_MASK;
-    sw->step_gpa = gpa & PAGE_MASK;
+    sw->open[sw->open_count].gva = gva & PAGE_MASK;
+    sw->open[sw->open_count++].gpa = gpa & PAGE_MASK;
     shadow_open_page(&sw->shadow, sw->user ? SHADOW_USER : SHADOW_KERNEL, gva, gpa);
 }
 

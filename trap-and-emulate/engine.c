@@ -35,33 +35,67 @@ static bool cpu_has_umip(void)
     return r[2] & CPUID7_ECX_UMIP;
 }
 
+static uint32_t sw_pages(void)
+{
+    return (sizeof(struct sw) + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/* Pages for one byte a guest page. */
+static uint32_t watch_pages(const struct vm *vm)
+{
+    return ((vm->ram_size >> PAGE_SHIFT) + PAGE_SIZE - 1) / PAGE_SIZE;
+}
+
+/* Free all that sw_attach() has got so far. */
+static void release(struct vcpu *vcpu)
+{
+    struct sw *sw = sw_of(vcpu);
+    struct vm *vm = vcpu->vm;
+    window_free(sw);
+    shadow_free(&sw->shadow);
+    sw_segments_free(sw);
+    if (vm->page_watch)
+        pages_free(vm->page_watch, watch_pages(vm));
+    vm->page_watch = NULL;
+    vm->page_written = NULL;
+    pages_free(sw, sw_pages());
+    vcpu->backend = NULL;
+}
+
+static const char *set_up(struct sw *sw)
+{
+    struct vm *vm = sw->vcpu->vm;
+    const char *why = shadow_init(&sw->shadow, vm, sw->policy->window);
+    if (!why)
+        why = sw_segments_init(sw);
+    if (why)
+        return why;
+    window_init(sw);
+    vm->page_watch = pages_alloc(watch_pages(vm), PAGE_SIZE);
+    if (!vm->page_watch)
+        return "too little memory for the page flags";
+    vm->page_written = sw_page_written;
+    if (option_present(vm->options, "umip=on")) {
+        if (!cpu_has_umip())
+            return "umip=on, but this CPU has no UMIP";
+        sw->umip = true;
+    }
+    return sw->policy->attach ? sw->policy->attach(sw) : NULL;
+}
+
 const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
 {
-    struct vm *vm = vcpu->vm;
-    const uint32_t watch_pages = ((vm->ram_size >> PAGE_SHIFT) + PAGE_SIZE - 1) / PAGE_SIZE;
-    struct sw *sw = pages_alloc((sizeof(*sw) + PAGE_SIZE - 1) / PAGE_SIZE, PAGE_SIZE);
+    struct sw *sw = pages_alloc(sw_pages(), PAGE_SIZE);
     if (!sw)
         return "too little memory for the mode's state";
     vcpu->backend = sw;
     sw->vcpu = vcpu;
     sw->policy = policy;
     sw->gdt_stale = true;
-    vm->page_watch = pages_alloc(watch_pages, PAGE_SIZE);
-    vm->page_written = sw_page_written;
-    const char *why = vm->page_watch ? shadow_init(&sw->shadow, vm, policy->window)
-                                     : "too little memory for the page flags";
-    if (!why)
-        why = sw_segments_init(sw);
-    if (!why)
-        why = window_init(sw);
-    if (!why && policy->attach)
-        why = policy->attach(sw);
-    if (why)
+    const char *why = set_up(sw);
+    if (why) {
+        release(vcpu);
         return why;
-    if (option_present(vm->options, "umip=on")) {
-        if (!cpu_has_umip())
-            return "umip=on, but this CPU has no UMIP";
-        sw->umip = true;
     }
     vcpu->dirty = DIRTY_ALL;
     return NULL;
@@ -78,20 +112,11 @@ static void unload(struct sw *sw)
 void sw_detach(struct vcpu *vcpu)
 {
     struct sw *sw = sw_of(vcpu);
-    struct vm *vm = vcpu->vm;
-    const uint32_t watch_pages = ((vm->ram_size >> PAGE_SHIFT) + PAGE_SIZE - 1) / PAGE_SIZE;
     sw_step_end(sw);
     if (sw->policy->detach)
         sw->policy->detach(sw);
     unload(sw);
-    window_free(sw);
-    shadow_free(&sw->shadow);
-    sw_segments_free(sw);
-    pages_free(vm->page_watch, watch_pages);
-    vm->page_watch = NULL;
-    vm->page_written = NULL;
-    pages_free(sw, (sizeof(*sw) + PAGE_SIZE - 1) / PAGE_SIZE);
-    vcpu->backend = NULL;
+    release(vcpu);
 }
 
 void sw_sync(struct vcpu *vcpu)

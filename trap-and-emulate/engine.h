@@ -46,6 +46,7 @@ struct sw_policy {
 enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
 
 #define SITE_CACHE 256
+#define STEP_PAGES 4     /* more than any instruction writes to */
 #define GDT_PAGES_MAX 17 /* 64 KB, unaligned */
 
 struct sw {
@@ -70,8 +71,11 @@ struct sw {
     /* One instruction runs with the trap flag set: it writes to a watched page or a hole, or it is
      * in an interrupt shadow while an interrupt waits. */
     enum step_kind step;
-    gva_t step_gva;
-    gpa_t step_gpa;
+    struct {
+        gva_t gva;
+        gpa_t gpa;
+    } open[STEP_PAGES]; /* pages that the stepped instruction may write */
+    unsigned open_count;
 
     bool triple_fault;
     bool umip; /* CR4.UMIP is on: SGDT SIDT SLDT STR SMSW trap by themselves */

@@ -156,16 +156,16 @@ static const uint8_t *page_bytes(void *opaque, const struct code_page *page)
     return guest_ram(sw->vcpu->vm, page->gpa, PAGE_SIZE);
 }
 
-const char *window_init(struct sw *sw)
+void window_init(struct sw *sw)
 {
     sw->window.current = -1;
     sw->window.source = (struct scan_source){sw, bind_page, page_bytes, drop};
-    return NULL;
 }
 
 void window_free(struct sw *sw)
 {
-    drop_everything(sw);
+    if (sw->window.source.opaque)
+        drop_everything(sw);
 }
 
 bool window_show(struct sw *sw, gva_t gva)

@@ -36,8 +36,8 @@ struct window {
 
 struct sw;
 
-const char *window_init(struct sw *sw);
-void window_free(struct sw *sw);
+void window_init(struct sw *sw);
+void window_free(struct sw *sw); /* also before window_init() */
 
 /* What must be added to a guest linear address to get its place in the window. */
 uint32_t window_offset(const struct window *window);

@@ -7,7 +7,7 @@
 #include "multiboot.h"
 
 #define MAGIC 0x1BADB002u
-#define RAM (8u << 20)
+#define RAM (4u << 20)
 #define CODE 0x100
 
 /* A kernel of one segment: header and code at 1 MB, virtual at 3 GB + 1 MB, with bss. */
@@ -15,7 +15,12 @@ struct image {
     struct elf_header eh;
     struct elf_segment ph[2];
     struct elf_section sh[3];
-    struct elf_symbol_entry sym[3];
+    struct elf_symbol_entry sym[5];
+    struct {
+        struct elf_note head;
+        char name[12];
+        uint32_t desc[2];
+    } note[2];
     char strings[32];
     uint8_t text[512];
 };
@@ -35,31 +40,33 @@ static struct setup *setup_new(void)
     s->vm.ram_size = RAM;
     s->vm.ram = malloc(RAM);
     memset(s->vm.ram, 0xEE, RAM);
-    memcpy(m->eh.ident, "\177ELF\1\1\1", 7);
-    m->eh = (struct elf_header){.type = 2,
-                                .machine = 3,
-                                .version = 1,
-                                .entry = 0xC0100000 + CODE,
-                                .phoff = AT(ph),
-                                .shoff = AT(sh),
-                                .ehsize = sizeof(m->eh),
-                                .phentsize = sizeof(m->ph[0]),
-                                .phnum = 1,
-                                .shentsize = sizeof(m->sh[0]),
-                                .shnum = 3};
+    /* clang-format off */
+    m->eh = (struct elf_header){
+        .type = 2, .machine = 3, .version = 1, .entry = 0xC0100000 + CODE,
+        .phoff = AT(ph), .phentsize = sizeof(m->ph[0]), .phnum = 2,
+        .shoff = AT(sh), .shentsize = sizeof(m->sh[0]), .shnum = 3, .ehsize = sizeof(m->eh),
+    };
     memcpy(m->eh.ident, "\177ELF\1\1\1", 7);
     m->ph[0] = (struct elf_segment){
-        PT_LOAD, AT(text), 0xC0100000, 0x100000, sizeof(m->text), sizeof(m->text) + 0x1000,
-        7,       4096};
-    m->sh[1] = (struct elf_section){.type = SHT_SYMTAB,
-                                    .offset = AT(sym),
-                                    .size = sizeof(m->sym),
-                                    .link = 2,
-                                    .entsize = sizeof(m->sym[0])};
+        .type = PT_LOAD, .offset = AT(text), .vaddr = 0xC0100000, .paddr = 0x100000,
+        .filesz = sizeof(m->text), .memsz = sizeof(m->text) + 0x1000,
+    };
+    m->ph[1] = (struct elf_segment){.type = PT_NOTE, .offset = AT(note), .filesz = sizeof(m->note)};
+    m->sh[1] = (struct elf_section){
+        .type = SHT_SYMTAB, .offset = AT(sym), .size = sizeof(m->sym), .link = 2,
+    };
     m->sh[2] = (struct elf_section){.type = 3, .offset = AT(strings), .size = sizeof(m->strings)};
-    memcpy(m->strings, "\0main\0helper", 13);
-    m->sym[1] = (struct elf_symbol_entry){1, 0xC0100100, 0x20, STT_FUNC, 0, 1};
-    m->sym[2] = (struct elf_symbol_entry){6, 0xC0100120, 0x10, STT_FUNC, 0, 1};
+    /* clang-format on */
+    for (uint32_t i = 0; i < 2; i++) {
+        m->note[i].head = (struct elf_note){9, sizeof(m->note[i].desc), 1};
+        memcpy(m->note[i].name, i ? "Trivisor" : "Trivisop", 9);
+        m->note[i].desc[0] = 0x1000 + i;
+    }
+    memcpy(m->strings, "\0main\0helper\0label", 19);
+    m->sym[1] = (struct elf_symbol_entry){13, 0xC0100120, 0, STT_NOTYPE, 0, 1};
+    m->sym[2] = (struct elf_symbol_entry){1, 0xC0100100, 0x20, STT_FUNC, 0, 1};
+    m->sym[3] = (struct elf_symbol_entry){6, 0xC0100120, 0x10, STT_FUNC, 0, 1};
+    m->sym[4] = (struct elf_symbol_entry){13, 0xC0100128, 0, STT_NOTYPE, 0, 0xFFF1};
     const uint32_t header[3] = {MAGIC, 3, -(MAGIC + 3)};
     memcpy(m->text, header, sizeof(header));
     m->text[CODE] = 0xF4;
@@ -179,6 +186,93 @@ Test(multiboot, refuses_features_it_does_not_know)
     }
 }
 
+/* The sentence names the segment, and says what is wrong with it. */
+Test(multiboot, says_why_a_segment_does_not_fit)
+{
+    static const struct {
+        uint32_t paddr, memsz;
+        const char *why;
+    } cases[] = {
+        {0x3FF000, 0x2000,
+         "ELF segment 0 wants 0x2000 bytes at 0x003ff000, beyond the guest's 4 MB"},
+        {0x9F000, 0x2000,
+         "ELF segment 0 wants 0x2000 bytes at 0x0009f000, and a PC has no RAM from 640 KB to 1 MB"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct setup *s = setup_new();
+        s->image.ph[0].paddr = cases[i].paddr;
+        s->image.ph[0].memsz = cases[i].memsz;
+        const char *why = load(s);
+        cr_assert_not_null(why);
+        cr_expect_str_eq(why, cases[i].why);
+        setup_free(s);
+    }
+}
+
+/* All combinations of values at which a careless sum or comparison would wrap. */
+Test(multiboot, survives_hostile_segments)
+{
+    static const uint32_t evil[] = {0,        1,          0x1000,     AT(text),   RAM - 1,
+                                    RAM,      0x7FFFFFFF, 0x80000000, 0xFFFFF000, 0xFFFFFFFF,
+                                    ISA_HOLE, 0x9000,     0xFFFFFE00};
+    enum { COUNT = sizeof(evil) / sizeof(evil[0]) };
+    struct setup *s = setup_new();
+    for (unsigned i = 0; i < COUNT * COUNT * COUNT * COUNT; i++) {
+        struct elf_segment *ph = &s->image.ph[0];
+        ph->offset = evil[i % COUNT];
+        ph->paddr = evil[i / COUNT % COUNT];
+        ph->filesz = evil[i / COUNT / COUNT % COUNT];
+        ph->memsz = evil[i / COUNT / COUNT / COUNT];
+        if (ph->memsz > 0x10000 && ph->memsz <= RAM)
+            continue; /* only slow */
+        if (!load(s)) {
+            cr_expect_leq(ph->filesz, ph->memsz);
+            cr_expect_leq((uint64_t)ph->offset + ph->filesz, sizeof(s->image));
+            cr_expect_leq((uint64_t)ph->paddr + ph->memsz, RAM);
+        }
+    }
+    setup_free(s);
+}
+
+Test(multiboot, leaves_a_kernel_in_low_memory_alone)
+{
+    struct setup *s = setup_new();
+    s->image.ph[0].paddr = 0x8E00; /* its text reaches 0x9000, its bss goes on */
+    const struct multiboot_guest_module mod = {"module", 6, "m"};
+    const char *why =
+        multiboot_load(&s->vm, &s->image, sizeof(s->image), "kernel", &mod, 1, &s->out);
+    cr_assert_null(why, "%s", why);
+    cr_expect_eq(memcmp(s->vm.ram + 0x8E00, s->image.text, sizeof(s->image.text)), 0);
+    for (gpa_t gpa = 0x9000; gpa < 0xA000; gpa++)
+        cr_assert_eq(s->vm.ram[gpa], 0, "bss at %x", gpa);
+    cr_expect_geq(s->out.info, 0x100000u);
+    cr_expect_str_eq((char *)s->vm.ram + word(s, s->out.info + 16), "kernel");
+    const gpa_t start = word(s, word(s, s->out.info + 24));
+    cr_expect_geq(start, s->out.info + 0x3000, "the module lies behind the information");
+    cr_expect_eq(memcmp(s->vm.ram + start, "module", 6), 0);
+    setup_free(s);
+}
+
+Test(multiboot, finds_notes)
+{
+    struct setup *s = setup_new();
+    const void *desc = NULL;
+    uint32_t n = 0, first;
+    cr_assert(multiboot_find_note(&s->image, sizeof(s->image), "Trivisor", 1, &desc, &n));
+    cr_expect_eq(n, 8);
+    memcpy(&first, desc, sizeof(first));
+    cr_expect_eq(first, 0x1001, "the second note");
+    cr_expect_not(multiboot_find_note(&s->image, sizeof(s->image), "Trivisor", 2, &desc, &n));
+    cr_expect_not(multiboot_find_note(&s->image, sizeof(s->image), "Triviso", 1, &desc, &n));
+    s->image.note[1].head.desc_size = 9;
+    cr_expect_not(multiboot_find_note(&s->image, sizeof(s->image), "Trivisor", 1, &desc, &n),
+                  "its descriptor would end behind the segment");
+    s->image.note[1].head.desc_size = 8;
+    s->image.note[0].head.desc_size = 0xFFFFFFFE;
+    cr_expect_not(multiboot_find_note(&s->image, sizeof(s->image), "Trivisor", 1, &desc, &n));
+    setup_free(s);
+}
+
 Test(multiboot, symbols)
 {
     struct setup *s = setup_new();
@@ -187,8 +281,14 @@ Test(multiboot, symbols)
     cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC0100104, &offset), "main");
     cr_expect_eq(offset, 4);
     cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC010012F, &offset), "helper");
+    cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC0100120, &offset), "helper", "not a label");
     cr_expect_null(elf_symbol(m, sizeof(s->image), 0xC0100140, &offset), "behind the last one");
     cr_expect_null(elf_symbol(m, sizeof(s->image), 0x1000, &offset));
+    s->image.sym[3].size = 0;
+    cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC0100140, &offset), "helper", "no size");
+    cr_expect_null(elf_symbol(m, sizeof(s->image), 0xC0200000, &offset), "outside of the image");
+    s->image.strings[sizeof(s->image.strings) - 1] = 'x';
+    cr_expect_null(elf_symbol(m, sizeof(s->image), 0xC0100104, &offset), "unterminated strings");
     gpa_t gpa;
     cr_expect(elf_gva_to_gpa(m, sizeof(s->image), 0xC0100010, &gpa));
     cr_expect_eq(gpa, 0x100010);
@@ -196,17 +296,20 @@ Test(multiboot, symbols)
     setup_free(s);
 }
 
-/* Random damage must never read or write out of bounds: the sanitizers watch. */
+/* Random damage, half of it with values on the edge, must never read or write out of bounds: the
+ * sanitizers watch. */
 Test(multiboot, survives_random_damage)
 {
+    static const uint8_t edges[] = {0x00, 0x01, 0x03, 0x7F, 0x80, 0xFF};
     struct setup *s = setup_new();
     const struct image intact = s->image;
     srand(20260102);
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 10000; round++) {
         s->image = intact;
         for (int n = rand() % 6; n >= 0; n--) {
-            const uint32_t at = (uint32_t)rand() % (AT(strings) + 40);
-            ((uint8_t *)&s->image)[at] = (uint8_t)rand();
+            const uint32_t at = (uint32_t)rand() % (AT(text) + 12);
+            ((uint8_t *)&s->image)[at] =
+                (uint8_t)(rand() & 1 ? rand() : edges[(unsigned)rand() % sizeof(edges)]);
         }
         const uint32_t size = rand() % 4 ? sizeof(s->image) : (uint32_t)rand() % sizeof(s->image);
         uint8_t *exact = malloc(size ? size : 1); /* so that an overrun is seen */
@@ -215,9 +318,11 @@ Test(multiboot, survives_random_damage)
         uint32_t n;
         gpa_t gpa;
         multiboot_load(&s->vm, exact, size, "k", NULL, 0, &s->out);
-        multiboot_find_note(exact, size, "Trivisor", 1, &desc, &n);
+        if (multiboot_find_note(exact, size, "Trivisor", 1, &desc, &n))
+            cr_assert(!n || ((const uint8_t *)desc)[n - 1] <= 0xFF);
         elf_gva_to_gpa(exact, size, 0xC0100000, &gpa);
-        elf_symbol(exact, size, 0xC0100100, &n);
+        const char *name = elf_symbol(exact, size, 0xC0100100, &n);
+        cr_assert(!name || strlen(name) < size);
         free(exact);
     }
     setup_free(s);
