@@ -41,6 +41,14 @@ static char cmdline[1024];
 static struct boot_module modules[MAX_MODULES];
 static unsigned module_count;
 
+/* The line also on the screen, white on red: not every machine has somebody at its serial port. */
+static void show_on_screen(const char *text)
+{
+    volatile uint16_t *cell = hpa_to_ptr(VGA_TEXT_GPA);
+    for (int i = 0; text[i] && i < 80 * 4; i++)
+        cell[i] = (uint16_t)(0x4F00u | (uint8_t)text[i]);
+}
+
 /* One clear line, a record, and off with an error status. */
 static void refuse(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 static void refuse(const char *fmt, ...)
@@ -51,6 +59,7 @@ static void refuse(const char *fmt, ...)
     kvsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     kprintf("trivisor: error: %s\n", text);
+    show_on_screen(text);
     for (char *c = text; *c; c++) {
         if (*c == '"' || *c == '\\' || (uint8_t)*c < ' ')
             *c = '\'';
