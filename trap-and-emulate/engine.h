@@ -46,7 +46,8 @@ struct sw_policy {
 enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
 
 #define SITE_CACHE 256
-#define STEP_PAGES 4     /* more than any instruction writes to */
+#define STEP_PAGES 4 /* more than any instruction writes to */
+#define DECODED_MAX 16
 #define GDT_PAGES_MAX 17 /* 64 KB, unaligned */
 
 struct sw {
@@ -61,6 +62,15 @@ struct sw {
     gpa_t gdt_page[GDT_PAGES_MAX]; /* guest pages that hold the GDT: watched */
     unsigned gdt_pages;
     bool gdt_stale;
+    struct segment decoded[DECODED_MAX]; /* the guest's first descriptors, as shadowed now */
+
+    /* What was chosen for a segment register last time, per loaded table: the same again as long as
+     * register and table are the same. */
+    struct {
+        struct segment seg;
+        uint16_t real;
+        bool valid;
+    } chosen[2][6];
 
     bool user;              /* what is loaded: guest-user root and tables, or guest-kernel */
     bool loaded;            /* roots, tables and TSS are this vCPU's */

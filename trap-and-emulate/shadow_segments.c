@@ -102,8 +102,13 @@ void sw_gdt_refresh(struct sw *sw)
             raw = 0;
         sw->gdt[SHADOW_KERNEL][i] = sanitised(raw, true);
         sw->gdt[SHADOW_USER][i] = sanitised(raw, false);
+        if (i < DECODED_MAX) {
+            sw->decoded[i] = descriptor_decode((uint16_t)(i * 8), raw);
+            sw->decoded[i].attr |= SEG_ACCESSED;
+        }
     }
     sw->gdt_entries = n;
+    memset(sw->chosen, 0, sizeof(sw->chosen));
 }
 
 static const uint32_t *frame_selector(const struct sw *sw, enum sreg reg)
@@ -133,6 +138,10 @@ static void collect(struct sw *sw, enum sreg reg, uint16_t real, uint16_t select
     sw->loaded_sel[reg] = real;
     if (!(selector & ~SEL_RPL)) {
         *seg = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
+    } else if (!(selector & SEL_TI) && selector >> 3 < DECODED_MAX &&
+               selector >> 3 < sw->gdt_entries) {
+        *seg = sw->decoded[selector >> 3];
+        seg->selector = selector;
     } else if (read_descriptor(sw->vcpu, selector, &raw, &fault)) {
         *seg = descriptor_decode(selector, raw);
         seg->attr |= SEG_ACCESSED;
@@ -154,8 +163,14 @@ void sw_segments_collect(struct sw *sw)
         collect(sw, SREG_SS, (uint16_t)sw->frame.ss, (uint16_t)((sw->frame.ss & ~3u) | cpl));
 }
 
+static bool same_segment(const struct segment *a, const struct segment *b)
+{
+    return a->selector == b->selector && a->attr == b->attr && a->base == b->base &&
+           a->limit == b->limit;
+}
+
 /* A selector for reg that the CPU can load at CPL 3 and that gives exactly seg's hidden part. */
-static uint16_t choose(struct sw *sw, enum sreg reg)
+static uint16_t choose_anew(struct sw *sw, enum sreg reg)
 {
     const struct segment *seg = &sw->vcpu->seg[reg];
     const bool stack_or_code = reg == SREG_SS || reg == SREG_CS;
@@ -172,6 +187,17 @@ static uint16_t choose(struct sw *sw, enum sreg reg)
         return stack_or_code ? selector | SEL_RPL : selector;
     gdt[HOST_SEG(reg) >> 3] = want;
     return (uint16_t)(HOST_SEG(reg) | SEL_RPL);
+}
+
+static uint16_t choose(struct sw *sw, enum sreg reg)
+{
+    const struct segment *seg = &sw->vcpu->seg[reg];
+    if (!sw->chosen[sw->user][reg].valid || !same_segment(&sw->chosen[sw->user][reg].seg, seg)) {
+        sw->chosen[sw->user][reg].seg = *seg;
+        sw->chosen[sw->user][reg].real = choose_anew(sw, reg);
+        sw->chosen[sw->user][reg].valid = true;
+    }
+    return sw->chosen[sw->user][reg].real;
 }
 
 /* The guest kernel's CS in window mode: flat, moved so that EIP lands in the window. */
