@@ -1,24 +1,33 @@
 /* MC146818 real-time clock and CMOS memory (Motorola MC146818A data sheet; memory-size bytes as in
- * the IBM PC AT technical reference). The clock is read-only: setting it is accepted and ignored.
- */
+ * the IBM PC AT technical reference). Simplified: setting the clock is accepted and ignored, and of
+ * the three interrupts only the periodic one exists, neither alarm nor update-ended. */
 #include "models.h"
 
 #define STATUS_A 0x0A
 #define STATUS_B 0x0B
 #define STATUS_C 0x0C
 #define STATUS_D 0x0D
+#define ALARM_LAST 0x05 /* 1, 3, 5: alarm; 0 to 9 but these: the date */
+#define DATE_LAST 0x09
 #define CENTURY 0x32
+#define A_UPDATING 0x80
+#define A_RATE 0x0F
+#define B_PERIODIC 0x40
 #define B_24_HOURS 0x02
 #define B_BINARY 0x04
+#define C_REQUEST 0x80
+#define C_PERIODIC 0x40
 #define PM 0x80
+#define NS 1000000000ull
+#define DIVIDER_HZ 32768u
 
-void cmos_init(struct cmos *c, uint32_t ram_size)
+void cmos_init(struct cmos *c, uint32_t ram_size, uint64_t boot_seconds)
 {
     const uint32_t above_1m = ram_size > 0x100000 ? (ram_size - 0x100000) / 1024 : 0;
     const uint32_t kb = above_1m > 0xFFFF ? 0xFFFF : above_1m;
     const uint32_t blocks = ram_size > 0x1000000 ? (ram_size - 0x1000000) / 65536 : 0;
-    *c = (struct cmos){0};
-    c->ram[STATUS_A] = 0x26;
+    *c = (struct cmos){.boot_seconds = boot_seconds};
+    c->ram[STATUS_A] = 0x26; /* 32768 Hz, rate 1024 Hz */
     c->ram[STATUS_B] = B_24_HOURS;
     c->ram[STATUS_D] = 0x80; /* the battery is good */
     c->ram[0x15] = 0x80;     /* 640 KB */
@@ -63,10 +72,53 @@ static uint8_t hours(const struct cmos *c, uint32_t hour)
     return encode(c, twelve) | (hour >= 12 ? PM : 0);
 }
 
-uint8_t cmos_in(struct cmos *c, uint16_t port, uint64_t seconds)
+/* Length of the periodic interrupt in clocks of the divider, 0: none (data sheet, table 5). */
+static uint32_t period(const struct cmos *c)
 {
-    if (port == 0x70)
-        return 0xFF; /* write-only */
+    const unsigned rate = c->ram[STATUS_A] & A_RATE;
+    if (!rate)
+        return 0;
+    return 1u << ((rate < 3 ? rate + 7 : rate) - 1);
+}
+
+static uint64_t periods_at(const struct cmos *c, uint64_t now_ns)
+{
+    const uint64_t clock = now_ns / NS * DIVIDER_HZ + now_ns % NS * DIVIDER_HZ / NS;
+    return period(c) ? clock / period(c) : 0;
+}
+
+/* The request flag is the AND of cause and enable; what it says is the level of IRQ 8. */
+static bool request(struct cmos *c)
+{
+    const bool on = c->ram[STATUS_C] & c->ram[STATUS_B] & C_PERIODIC; /* the bits are the same */
+    c->ram[STATUS_C] = (c->ram[STATUS_C] & C_PERIODIC) | (on ? C_REQUEST : 0);
+    return on;
+}
+
+bool cmos_tick(struct cmos *c, uint64_t now_ns)
+{
+    const uint64_t n = periods_at(c, now_ns);
+    if (n != c->periods)
+        c->ram[STATUS_C] |= C_PERIODIC;
+    c->periods = n;
+    return request(c);
+}
+
+uint64_t cmos_deadline(const struct cmos *c)
+{
+    if (!(c->ram[STATUS_B] & B_PERIODIC) || !period(c) || c->ram[STATUS_C] & C_PERIODIC)
+        return UINT64_MAX;
+    const uint64_t clock = (c->periods + 1) * period(c);
+    return clock / DIVIDER_HZ * NS + (clock % DIVIDER_HZ * NS + DIVIDER_HZ - 1) / DIVIDER_HZ;
+}
+
+static bool is_date(uint8_t index)
+{
+    return index <= DATE_LAST && !(index <= ALARM_LAST && index & 1);
+}
+
+static uint8_t date_register(const struct cmos *c, uint64_t seconds)
+{
     const uint32_t in_day = (uint32_t)(seconds % 86400);
     const struct date d = date_of((uint32_t)(seconds / 86400));
     switch (c->index) {
@@ -84,17 +136,34 @@ uint8_t cmos_in(struct cmos *c, uint16_t port, uint64_t seconds)
         return encode(c, d.month);
     case 9:
         return encode(c, d.year % 100);
-    case CENTURY:
-        return encode(c, d.year / 100);
     default:
-        return c->ram[c->index];
+        return encode(c, d.year / 100);
     }
 }
 
-void cmos_out(struct cmos *c, uint16_t port, uint8_t value)
+uint8_t cmos_in(struct cmos *c, uint16_t port, uint64_t now_ns)
 {
     if (port == 0x70)
+        return 0xFF; /* write-only */
+    if (is_date(c->index) || c->index == CENTURY)
+        return date_register(c, c->boot_seconds + now_ns / NS);
+    if (c->index != STATUS_C)
+        return c->ram[c->index];
+    cmos_tick(c, now_ns);
+    const uint8_t flags = c->ram[STATUS_C];
+    c->ram[STATUS_C] = 0; /* reading takes the request back */
+    return flags;
+}
+
+void cmos_out(struct cmos *c, uint16_t port, uint8_t value, uint64_t now_ns)
+{
+    if (port == 0x70) {
         c->index = value & 0x7F; /* bit 7 masks the NMI, which nobody sends */
-    else if (c->index != STATUS_C && c->index != STATUS_D && (c->index > 9 || c->index & 1))
-        c->ram[c->index] = value;
+        return;
+    }
+    if (is_date(c->index) || c->index == STATUS_C || c->index == STATUS_D)
+        return;
+    cmos_tick(c, now_ns); /* the old rate counts up to now */
+    c->ram[c->index] = c->index == STATUS_A ? value & (uint8_t)~A_UPDATING : value;
+    c->periods = periods_at(c, now_ns);
 }

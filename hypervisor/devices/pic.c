@@ -54,8 +54,9 @@ static int requesting(const struct pic_chip *c, bool master)
     return busy < 0 || rank(c, (unsigned)line) < rank(c, (unsigned)busy) ? line : -1;
 }
 
-/* The slave's INT output is the master's line 2. */
-static void update_cascade(struct pic *pic)
+/* After every change: the slave's INT output is the master's line 2, the master's the CPU's INTR.
+ */
+static void update_outputs(struct pic *pic)
 {
     struct pic_chip *m = &pic->chip[0];
     const uint8_t bit = 1u << CASCADE;
@@ -66,30 +67,27 @@ static void update_cascade(struct pic *pic)
         m->irr &= (uint8_t)~bit;
         m->lines &= (uint8_t)~bit;
     }
+    pic->intr = requesting(m, true) >= 0;
 }
 
 void pic_set_line(struct pic *pic, unsigned irq, bool level)
 {
     struct pic_chip *c = &pic->chip[irq >> 3 & 1];
     const uint8_t bit = (uint8_t)(1u << (irq & 7));
-    const bool was = c->lines & bit, level_triggered = c->elcr & bit;
+    const bool was = c->lines & bit;
+    if (level == was)
+        return;
     if (level) {
         c->lines |= bit;
-        if (!was || level_triggered)
-            c->irr |= bit;
+        c->irr |= bit;
     } else {
         c->lines &= (uint8_t)~bit;
-        c->irr &= (uint8_t)~bit; /* a request that goes away before INTA becomes spurious */
+        c->irr &= (uint8_t)~bit; /* the input must stay high until INTA ("IR triggering") */
     }
-    update_cascade(pic);
+    update_outputs(pic);
 }
 
-bool pic_intr(const struct pic *pic)
-{
-    return requesting(&pic->chip[0], true) >= 0;
-}
-
-/* INTA for one chip; returns the line, or -1 for a spurious interrupt. */
+/* INTA for one chip; returns the line, or -1 when nothing asks any more. */
 static int acknowledge(struct pic_chip *c, bool master)
 {
     const int line = requesting(c, master);
@@ -105,71 +103,67 @@ static int acknowledge(struct pic_chip *c, bool master)
     return line;
 }
 
+/* Both INTA pulses. A request that went away before the first one makes the master answer with its
+ * line 7; one that went away before the second makes the slave answer with its own, 15, and then
+ * the master's line 2 is in service and wants an EOI. No bit of line 7 is set in service. */
 uint8_t pic_ack(struct pic *pic)
 {
-    struct pic_chip *m = &pic->chip[0], *s = &pic->chip[1];
-    const int line = acknowledge(m, true);
-    uint8_t vector;
+    struct pic_chip *c = &pic->chip[0];
+    int line = acknowledge(c, true);
     if (line == CASCADE) {
-        const int slave_line = acknowledge(s, false);
-        vector = s->vector_base | (uint8_t)(slave_line < 0 ? SPURIOUS : slave_line);
-    } else {
-        vector = m->vector_base | (uint8_t)(line < 0 ? SPURIOUS : line);
+        c = &pic->chip[1];
+        line = acknowledge(c, false);
     }
-    update_cascade(pic);
-    return vector;
+    update_outputs(pic);
+    return c->vector_base | (uint8_t)(line < 0 ? SPURIOUS : line);
 }
 
+/* ICW1. What is on the lines stays; all else is as after power-up, and the mask is open. The chip's
+ * own edge/level bit (LTIM) gave way to the ELCR. */
 static void begin_init(struct pic_chip *c, uint8_t icw1)
 {
     const uint8_t lines = c->lines, elcr = c->elcr;
     *c = (struct pic_chip){.lines = lines, .elcr = elcr};
     c->irr = lines & elcr; /* the edge detectors are cleared */
+    c->single = icw1 & ICW1_SINGLE;
     c->need_icw4 = icw1 & ICW1_ICW4;
     c->icw_step = 2;
 }
 
-/* The words that follow ICW1 on the data port. */
+/* The words that follow ICW1 on the data port: 2, then 3 unless single, then 4 if announced. */
 static void continue_init(struct pic_chip *c, uint8_t value)
 {
-    switch (c->icw_step) {
-    case 2:
+    if (c->icw_step == 2) {
         c->vector_base = value & 0xF8;
-        c->icw_step = 3;
-        return;
-    case 3:
-        c->icw_step = c->need_icw4 ? 4 : 0;
-        break;
-    case 4:
+    } else if (c->icw_step == 4) {
         c->auto_eoi = value & ICW4_AEOI;
         c->sfnm = value & ICW4_SFNM;
-        c->icw_step = 0;
-        break;
     }
-    c->initialised = !c->icw_step;
+    c->icw_step++;
+    if (c->icw_step == 3 && c->single)
+        c->icw_step++;
+    if (c->icw_step == 5 || (c->icw_step == 4 && !c->need_icw4)) {
+        c->icw_step = 0;
+        c->initialised = true;
+    }
 }
 
-/* OCW2: end of interrupt and rotation. */
+/* OCW2: its upper three bits, R (rotate), SL (a line is named) and EOI. */
 static void ocw2(struct pic_chip *c, uint8_t value)
 {
-    const unsigned command = value >> 5;
+    const bool rotate = value & 0x80, specific = value & 0x40, eoi = value & 0x20;
     int line = value & 7;
-    if (command == 0 || command == 4) { /* rotate in automatic EOI mode: clear, set */
-        c->rotate_aeoi = command == 4;
+    if (!eoi && !specific) {
+        c->rotate_aeoi = rotate;
         return;
     }
-    if (command == 2)
-        return;
-    if (command == 6) { /* set priority: line becomes the least urgent */
-        c->priority = (uint8_t)(line + 1) & 7;
-        return;
-    }
-    if (command == 1 || command == 5) /* non-specific: what is most urgent in service */
+    if (eoi && !specific) /* the most urgent in service, but in special mask mode no masked one */
         line = most_urgent(c, c->special_mask ? c->isr & (uint8_t)~c->imr : c->isr);
     if (line < 0)
         return;
-    c->isr &= (uint8_t) ~(1u << line);
-    if (command == 5 || command == 7)
+    if (eoi)
+        c->isr &= (uint8_t) ~(1u << line);
+    if (rotate) /* the line becomes the least urgent */
         c->priority = (uint8_t)(line + 1) & 7;
 }
 
@@ -192,7 +186,10 @@ void pic_out(struct pic *pic, uint16_t port, uint8_t value)
 {
     if (is_elcr(port)) {
         /* Lines 0, 1, 2, 8 and 13 are edge only. */
-        pic->chip[port & 1].elcr = value & (port & 1 ? 0xDE : 0xF8);
+        struct pic_chip *c = &pic->chip[port & 1];
+        c->elcr = value & (port & 1 ? 0xDE : 0xF8);
+        c->irr |= c->lines & c->elcr;
+        update_outputs(pic);
         return;
     }
     struct pic_chip *c = &pic->chip[port >> 7 & 1];
@@ -208,7 +205,7 @@ void pic_out(struct pic *pic, uint16_t port, uint8_t value)
     } else {
         ocw2(c, value);
     }
-    update_cascade(pic);
+    update_outputs(pic);
 }
 
 uint8_t pic_in(struct pic *pic, uint16_t port)
@@ -220,7 +217,7 @@ uint8_t pic_in(struct pic *pic, uint16_t port)
     if (c->poll) { /* the next read after a poll command is an INTA */
         c->poll = false;
         const int line = acknowledge(c, which == 0);
-        update_cascade(pic);
+        update_outputs(pic);
         return line < 0 ? 0 : (uint8_t)(0x80 | line);
     }
     if (port & 1)

@@ -1,7 +1,12 @@
-/* The port space: which device owns a port, and what accesses to nobody's port do. */
+/* The port space: which device owns a port, what accesses to nobody's port do, and which interrupt
+ * line a device drives. */
 #include "models.h"
 
 #define SYSTEM_PORTS 0x500u /* everything above is found by comparison */
+#define IRQ_TIMER 0
+#define IRQ_KBD 1
+#define IRQ_COM1 4
+#define IRQ_CLOCK 8
 
 enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, SILENT, POWER, FAST_GATE };
 
@@ -36,7 +41,7 @@ void devices_init(struct devices *dev, const struct device_host *host, uint32_t 
     pit_init(&dev->pit, host->now_ns(host->opaque));
     uart_init(&dev->uart);
     kbd_init(&dev->kbd);
-    cmos_init(&dev->cmos, ram_size);
+    cmos_init(&dev->cmos, ram_size, host->rtc_seconds(host->opaque));
     vga_init(&dev->vga);
 }
 
@@ -57,67 +62,113 @@ static void unknown(struct devices *dev, uint16_t port, bool in, unsigned size, 
         dev->host.unknown_port(dev->host.opaque, port, in, size, value);
 }
 
-static enum owner owner_of(uint16_t port)
+/* The reset control register answers to byte accesses only: a wide one at 0xCF8 is PCI's address
+ * register, which is not there (Intel 82371SB data sheet, reset control). */
+static enum owner owner_of(uint16_t port, unsigned size)
 {
     if (port < SYSTEM_PORTS)
         return owners[port];
-    return port == PORT_RESET || port == PORT_BOCHS ? POWER : NOBODY;
+    return (port == PORT_RESET && size == 1) || port == PORT_BOCHS ? POWER : NOBODY;
 }
 
-static uint8_t in8(struct devices *dev, uint16_t port)
+/* A byte of a wide access that begins at nobody's port belongs to the report of the first one. */
+static bool reports(enum owner first, unsigned i)
 {
-    uint8_t value = 0xFF;
-    switch (owner_of(port)) {
+    return i == 0 || first != NOBODY;
+}
+
+static uint8_t uart_read(struct devices *dev, uint16_t port)
+{
+    const uint8_t value = uart_in(&dev->uart, port);
+    pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
+    return value;
+}
+
+/* The line falls with every byte taken and rises for the next. */
+static uint8_t kbd_read(struct devices *dev, uint16_t port)
+{
+    const uint8_t value = kbd_in(&dev->kbd, port);
+    if (port == 0x60)
+        pic_set_line(&dev->pic, IRQ_KBD, false);
+    pic_set_line(&dev->pic, IRQ_KBD, kbd_irq(&dev->kbd));
+    return value;
+}
+
+static uint8_t cmos_read(struct devices *dev, uint16_t port)
+{
+    const uint8_t value = cmos_in(&dev->cmos, port, now(dev));
+    pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, now(dev)));
+    return value;
+}
+
+static uint8_t in8(struct devices *dev, enum owner owner, uint16_t port)
+{
+    switch (owner) {
     case PIC:
         return pic_in(&dev->pic, port);
     case PIT:
         return pit_in(&dev->pit, port, now(dev));
     case UART:
-        value = uart_in(&dev->uart, port);
-        pic_set_line(&dev->pic, 4, uart_irq(&dev->uart));
-        return value;
+        return uart_read(dev, port);
     case KBD:
-        value = kbd_in(&dev->kbd, port);
-        /* The line falls with every byte taken and rises for the next. */
-        if (port == 0x60)
-            pic_set_line(&dev->pic, 1, false);
-        pic_set_line(&dev->pic, 1, kbd_irq(&dev->kbd));
-        return value;
+        return kbd_read(dev, port);
     case CMOS:
-        return cmos_in(&dev->cmos, port,
-                       dev->host.rtc_seconds(dev->host.opaque) + now(dev) / 1000000000u);
+        return cmos_read(dev, port);
     case VGA:
         return vga_in(&dev->vga, port);
     case FAST_GATE:
         return 0x02; /* A20 is on */
     default:
-        return value;
+        return 0xFF;
     }
+}
+
+static void power_off(struct devices *dev, int status)
+{
+    dev->powered_off = true;
+    dev->host.power_off(dev->host.opaque, status);
+}
+
+/* Bochs' way to power off: a word, byte by byte. A guest may use both ways, one after the other, to
+ * be sure to hit its emulator's; the first one, with the status, counts. */
+static void bochs_out(struct devices *dev, uint8_t value)
+{
+    static const char word[] = "Shutdown";
+    if (value != (uint8_t)word[dev->shutdown_step])
+        dev->shutdown_step = 0;
+    if (value == (uint8_t)word[dev->shutdown_step])
+        dev->shutdown_step++;
+    if (word[dev->shutdown_step])
+        return;
+    dev->shutdown_step = 0;
+    if (!dev->powered_off)
+        power_off(dev, 0);
 }
 
 static void power_out(struct devices *dev, uint16_t port, uint8_t value)
 {
-    static const char word[] = "Shutdown";
-    if (port == PORT_POWER_OFF) {
-        dev->host.power_off(dev->host.opaque, value & 0x7F);
-    } else if (port == PORT_RESET) {
-        if (value & 0x04)
-            dev->host.reset(dev->host.opaque);
-    } else {
-        /* Bochs' way to power off: a word, byte by byte. */
-        dev->shutdown_step =
-            value == (uint8_t)word[dev->shutdown_step] ? dev->shutdown_step + 1 : value == 'S';
-        if (!word[dev->shutdown_step]) {
-            dev->shutdown_step = 0;
-            dev->host.power_off(dev->host.opaque, 0);
-        }
-    }
+    if (port == PORT_POWER_OFF)
+        power_off(dev, value & 0x7F);
+    else if (port == PORT_BOCHS)
+        bochs_out(dev, value);
+    else if (value & 0x04)
+        dev->host.reset(dev->host.opaque);
 }
 
-static void out8(struct devices *dev, uint16_t port, uint8_t value)
+static void uart_write(struct devices *dev, uint16_t port, uint8_t value)
 {
     uint8_t tx;
-    switch (owner_of(port)) {
+    const bool leaves = uart_out(&dev->uart, port, value, &tx);
+    pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
+    if (leaves)
+        dev->host.serial_out(dev->host.opaque, tx);
+    uart_sent(&dev->uart);
+    pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
+}
+
+static void out8(struct devices *dev, enum owner owner, uint16_t port, uint8_t value)
+{
+    switch (owner) {
     case PIC:
         pic_out(&dev->pic, port, value);
         break;
@@ -125,17 +176,16 @@ static void out8(struct devices *dev, uint16_t port, uint8_t value)
         pit_out(&dev->pit, port, value, now(dev));
         break;
     case UART:
-        if (uart_out(&dev->uart, port, value, &tx))
-            dev->host.serial_out(dev->host.opaque, tx);
-        pic_set_line(&dev->pic, 4, uart_irq(&dev->uart));
+        uart_write(dev, port, value);
         break;
     case KBD:
         if (kbd_out(&dev->kbd, port, value))
             dev->host.reset(dev->host.opaque);
-        pic_set_line(&dev->pic, 1, kbd_irq(&dev->kbd));
+        pic_set_line(&dev->pic, IRQ_KBD, kbd_irq(&dev->kbd));
         break;
     case CMOS:
-        cmos_out(&dev->cmos, port, value);
+        cmos_out(&dev->cmos, port, value, now(dev));
+        pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, now(dev)));
         break;
     case VGA:
         if (vga_out(&dev->vga, port, value))
@@ -153,52 +203,54 @@ static void out8(struct devices *dev, uint16_t port, uint8_t value)
     }
 }
 
+/* The ISA bus splits a wide access to byte-wide devices into bytes at following ports; the port
+ * space wraps at its end. */
 uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
 {
-    if (size == 1) {
-        if (owner_of(port) == NOBODY)
-            unknown(dev, port, true, size, 0);
-        return in8(dev, port);
-    }
-    /* The ISA bus splits a wide access to narrow devices into bytes at following ports. */
+    const enum owner first = owner_of(port, size);
     uint32_t value = 0;
-    for (unsigned i = 0; i < size; i++)
-        value |= devices_in(dev, (uint16_t)(port + i), 1) << 8 * i;
+    for (unsigned i = 0; i < size; i++) {
+        const uint16_t p = (uint16_t)(port + i);
+        const enum owner owner = owner_of(p, size);
+        if (owner == NOBODY && reports(first, i))
+            unknown(dev, p, true, i ? 1 : size, 0);
+        value |= (uint32_t)in8(dev, owner, p) << 8 * i;
+    }
     return value;
 }
 
 void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
 {
-    if (size == 1) {
-        if (owner_of(port) == NOBODY)
-            unknown(dev, port, false, size, value);
-        out8(dev, port, (uint8_t)value);
-        return;
-    }
+    const enum owner first = owner_of(port, size);
     if (size == 4 && port == PORT_MARK) {
         dev->host.mark(dev->host.opaque, value);
         return;
     }
-    for (unsigned i = 0; i < size; i++)
-        devices_out(dev, (uint16_t)(port + i), 1, value >> 8 * i & 0xFF);
+    for (unsigned i = 0; i < size; i++) {
+        const uint16_t p = (uint16_t)(port + i);
+        const uint8_t byte = (uint8_t)(value >> 8 * i);
+        const enum owner owner = owner_of(p, size);
+        if (owner == NOBODY && reports(first, i))
+            unknown(dev, p, false, i ? 1 : size, i ? byte : value);
+        out8(dev, owner, p, byte);
+    }
 }
 
 void devices_tick(struct devices *dev)
 {
-    if (!pit_tick(&dev->pit, now(dev)))
-        return;
-    pic_set_line(&dev->pic, 0, false); /* a new edge, also when the last one was not taken */
-    pic_set_line(&dev->pic, 0, true);
+    const uint64_t t = now(dev);
+    if (pit_tick(&dev->pit, t)) {
+        /* A new edge, also when the last one was not taken. */
+        pic_set_line(&dev->pic, IRQ_TIMER, false);
+        pic_set_line(&dev->pic, IRQ_TIMER, true);
+    }
+    pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, t));
 }
 
 uint64_t devices_deadline(struct devices *dev)
 {
-    return pit_deadline(&dev->pit);
-}
-
-bool devices_irq_pending(const struct devices *dev)
-{
-    return pic_intr(&dev->pic);
+    const uint64_t timer = pit_deadline(&dev->pit), clock = cmos_deadline(&dev->cmos);
+    return timer < clock ? timer : clock;
 }
 
 uint8_t devices_irq_ack(struct devices *dev)
@@ -208,24 +260,24 @@ uint8_t devices_irq_ack(struct devices *dev)
 
 bool devices_serial_room(const struct devices *dev)
 {
-    return dev->uart.rx_count < sizeof(dev->uart.rx);
+    return uart_room(&dev->uart);
 }
 
 bool devices_key_room(const struct devices *dev)
 {
-    return dev->kbd.count < sizeof(dev->kbd.queue);
+    return kbd_room(&dev->kbd);
 }
 
 bool devices_serial_in(struct devices *dev, uint8_t byte)
 {
     const bool taken = uart_rx(&dev->uart, byte);
-    pic_set_line(&dev->pic, 4, uart_irq(&dev->uart));
+    pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
     return taken;
 }
 
 bool devices_key_in(struct devices *dev, uint8_t scancode)
 {
     const bool taken = kbd_key(&dev->kbd, scancode);
-    pic_set_line(&dev->pic, 1, kbd_irq(&dev->kbd));
+    pic_set_line(&dev->pic, IRQ_KBD, kbd_irq(&dev->kbd));
     return taken;
 }

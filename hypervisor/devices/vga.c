@@ -2,12 +2,20 @@
  * data (cursor), and latches for the rest (IBM PS/2 technical reference, video subsystem). */
 #include "models.h"
 
+#define ATTRIBUTE_PORT 0x3C0 /* the first of the latches */
+#define MISC_WRITE 0x3C2
+#define MISC_READ 0x3CC
+#define CRTC_INDEX 0x3D4
+#define CRTC_DATA 0x3D5
+#define STATUS_1 0x3DA
 #define CURSOR_HIGH 0x0E
 #define CURSOR_LOW 0x0F
+#define RETRACE 0x09   /* display disabled, and the vertical one */
+#define MISC_TEXT 0x67 /* colour, that is at 0x3D4; 720 dots; memory on */
 
 void vga_init(struct vga *v)
 {
-    *v = (struct vga){0};
+    *v = (struct vga){.latch[MISC_WRITE - ATTRIBUTE_PORT] = MISC_TEXT};
 }
 
 uint16_t vga_cursor(const struct vga *v)
@@ -18,30 +26,35 @@ uint16_t vga_cursor(const struct vga *v)
 uint8_t vga_in(struct vga *v, uint16_t port)
 {
     switch (port) {
-    case 0x3D4:
+    case CRTC_INDEX:
         return v->crtc_index;
-    case 0x3D5:
+    case CRTC_DATA:
         return v->crtc_index < sizeof(v->crtc) ? v->crtc[v->crtc_index] : 0xFF;
-    case 0x3DA:
-        v->misc_status ^= 0x09; /* the retrace bits change at every look */
-        v->attr_flipflop = false;
-        return v->misc_status;
-    case 0x3CC:
-        return 0x67; /* colour, at 0x3Dx */
+    case STATUS_1:
+        v->status ^= RETRACE; /* changes at every look, so that nobody waits for long */
+        return v->status;
+    case MISC_READ:
+        return v->latch[MISC_WRITE - ATTRIBUTE_PORT];
     default:
-        return 0;
+        return v->latch[port & 15];
     }
 }
 
 bool vga_out(struct vga *v, uint16_t port, uint8_t value)
 {
-    if (port == 0x3D4) {
+    switch (port) {
+    case CRTC_INDEX:
         v->crtc_index = value;
-    } else if (port == 0x3C0) {
-        v->attr_flipflop = !v->attr_flipflop;
-    } else if (port == 0x3D5 && v->crtc_index < sizeof(v->crtc)) {
+        return false;
+    case CRTC_DATA:
+        if (v->crtc_index >= sizeof(v->crtc))
+            return false;
         v->crtc[v->crtc_index] = value;
         return v->crtc_index == CURSOR_HIGH || v->crtc_index == CURSOR_LOW;
+    case STATUS_1: /* feature control */
+        return false;
+    default:
+        v->latch[port & 15] = value;
+        return false;
     }
-    return false;
 }

@@ -16,14 +16,16 @@ struct device_host {
     uint64_t (*now_ns)(void *opaque);
     /* A byte leaves the guest's serial port. */
     void (*serial_out)(void *opaque, uint8_t byte);
-    /* Text cursor moved (cell 0..1999), for a console that shows the guest's screen. */
+    /* Text cursor moved (cell 0..1999, more when the guest hides it), for a console that shows the
+     * guest's screen. */
     void (*cursor)(void *opaque, uint16_t cell);
     /* The guest asked to power off with a status (0..127) or to reset. */
     void (*power_off)(void *opaque, int status);
     void (*reset)(void *opaque);
-    /* Wall-clock date for the RTC at guest time 0: seconds since 1970, UTC. */
+    /* Wall-clock date for the RTC at guest time 0: seconds since 1970, UTC. Asked once. */
     uint64_t (*rtc_seconds)(void *opaque);
-    /* An unknown port was used: called once per port. */
+    /* An unknown port was used: called once per port. A wide access that begins at an unknown port
+     * is one report, with its whole size and value. */
     void (*unknown_port)(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value);
     /* The guest wrote a benchmark mark (PORT_MARK). */
     void (*mark)(void *opaque, uint32_t value);
@@ -32,58 +34,71 @@ struct device_host {
 /* Two cascaded 8259A, vectors set by ICW2; Intel 8259A data sheet. */
 struct pic_chip {
     uint8_t irr, isr, imr, lines; /* lines: present level of each input */
-    uint8_t vector_base, icw_step, icw4, elcr;
-    bool initialised, need_icw4, read_isr, poll, auto_eoi, rotate_aeoi, special_mask, sfnm;
+    uint8_t vector_base, icw_step, elcr;
+    bool initialised, single, need_icw4, read_isr, poll, auto_eoi, rotate_aeoi, special_mask, sfnm;
     uint8_t priority; /* the most urgent line; rotation moves it */
 };
 struct pic {
     struct pic_chip chip[2]; /* master, slave (on line 2) */
+    bool intr;               /* the master's INT output, kept up to date by every change */
 };
 
 /* 8254 timer; Intel 8254 data sheet. Channel 0 drives IRQ 0; channel 2 the speaker, port 0x61. */
 struct pit_channel {
     uint8_t mode, access, bcd;
-    bool lsb_next_write, lsb_next_read, gate, latched, status_latched, armed, null_count;
+    bool high_next_write, high_next_read, gate, latched, status_latched;
+    bool counting; /* the counting element was loaded since the mode was set */
+    bool due;      /* the output rose and devices_tick() did not deliver it yet */
     uint16_t latch;
     uint8_t status, write_low;
-    uint32_t reload;   /* 1..65536 */
-    uint64_t start_ns; /* when counting began */
-    uint64_t fired;    /* edges delivered so far, channel 0 */
+    uint32_t reload;      /* the count in use, 1..65536 */
+    uint32_t next_reload; /* written, waits for the period's end or the gate; 0: none */
+    uint64_t start;       /* PIT clock at which counting began */
+    uint64_t held;        /* clocks counted when the gate stopped it */
+    uint64_t fired;       /* rises of the output since start that were seen */
 };
 struct pit {
     struct pit_channel ch[3];
     uint8_t port61;
 };
 
-/* 16550A UART on COM1, IRQ 4. */
+/* 16550A UART on COM1, IRQ 4. The receive buffer is deeper than the chip's 16 bytes, so that the
+ * host's input can wait in it; input is never lost to an overrun. */
 struct uart {
-    uint8_t ier, fcr, lcr, mcr, scr, dll, dlm, lsr, msr;
+    uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
+    uint8_t modem_delta; /* low half of the MSR: which modem lines changed */
     uint8_t rx[64];
     uint8_t rx_head, rx_count;
     bool thre_pending, overrun;
+    bool tx_full; /* between uart_out() and uart_sent() */
 };
 
 /* 8042 keyboard controller with a keyboard on IRQ 1. */
 struct kbd {
-    uint8_t status, command_byte, output, last_write, pending_command;
-    uint8_t queue[32];
+    uint8_t status, command_byte, output_port;
+    uint8_t output;           /* the byte that port 0x60 gave last */
+    uint8_t pending_command;  /* controller command that waits for its data; 0: none */
+    uint8_t keyboard_command; /* keyboard command that waits for its argument; 0: none */
+    uint8_t reply;            /* answer of the controller, read before the keyboard's bytes */
+    bool reply_full, scanning;
+    uint8_t queue[32]; /* what the keyboard sends */
     uint8_t head, count;
-    bool scanning, expect_data;
-    uint8_t output_port;
 };
 
-/* MC146818 RTC and CMOS RAM. */
+/* MC146818 RTC and CMOS RAM; periodic interrupt on IRQ 8. */
 struct cmos {
     uint8_t index;
     uint8_t ram[128];
+    uint64_t boot_seconds; /* since 1970, at guest time 0 */
+    uint64_t periods;      /* of the periodic flag, that were seen */
 };
 
 /* VGA text: CRT controller index/data and status; enough for the cursor. */
 struct vga {
     uint8_t crtc_index;
     uint8_t crtc[32];
-    bool attr_flipflop;
-    uint8_t misc_status;
+    uint8_t latch[16]; /* last byte written to each of 0x3C0..0x3CF */
+    uint8_t status;
 };
 
 struct devices {
@@ -94,6 +109,7 @@ struct devices {
     struct kbd kbd;
     struct cmos cmos;
     struct vga vga;
+    bool powered_off;          /* the host was told */
     uint8_t shutdown_step;     /* letters of Bochs' "Shutdown" seen so far */
     uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
 };
@@ -112,11 +128,15 @@ void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t val
 /* Bring time-driven devices up to now_ns() (raises IRQ 0, RTC periodic). */
 void devices_tick(struct devices *dev);
 
-/* Guest time in ns at which devices_tick() next has something to do; UINT64_MAX: never. */
+/* Guest time in ns at which devices_tick() next has something to do (0: at once); UINT64_MAX:
+ * never. */
 uint64_t devices_deadline(struct devices *dev);
 
-/* Is an interrupt request waiting at the CPU's INTR pin? */
-bool devices_irq_pending(const struct devices *dev);
+/* Is an interrupt request waiting at the CPU's INTR pin? Asked before each entry to the guest. */
+static inline bool devices_irq_pending(const struct devices *dev)
+{
+    return dev->pic.intr;
+}
 
 /* The INTA cycle: returns the vector (a spurious one if the request went away). */
 uint8_t devices_irq_ack(struct devices *dev);
