@@ -10,8 +10,8 @@
 #define FL_NATIVE (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID)
 
 #define ENTRY_OFFSET(field) (offsetof(struct sw_frame, field))
-_Static_assert(ENTRY_OFFSET(ds) == 128 && ENTRY_OFFSET(gs) == 140, "enter.asm: F_DS..F_GS");
-_Static_assert(ENTRY_OFFSET(vector) == 144 && ENTRY_OFFSET(eip) == 152,
+_Static_assert(ENTRY_OFFSET(ds) == 512 && ENTRY_OFFSET(gs) == 524, "enter.asm: F_DS..F_GS");
+_Static_assert(ENTRY_OFFSET(vector) == 528 && ENTRY_OFFSET(eip) == 536,
                "enter.asm: F_VECTOR, F_EIP");
 _Static_assert(offsetof(struct vcpu, gpr) == 0 && GPR_EDI == 7, "enter.asm: V_ offsets");
 _Static_assert(offsetof(struct sw_frame, ss) + 4 == sizeof(struct sw_frame),

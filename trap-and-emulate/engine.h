@@ -24,7 +24,8 @@
 /* What the entry stubs and enter.asm share: the CPU pushes into its end (TSS.ESP0 points just
  * behind it). Offsets are asserted in engine.c. */
 struct sw_frame {
-    uint32_t slack[32]; /* room for the trap frame of a failed IRET, which is taken on this stack */
+    uint32_t
+        slack[128]; /* room for the trap frame of a failed IRET, which is taken on this stack */
     uint32_t ds, es, fs, gs;
     uint32_t vector, error, eip, cs, eflags, esp, ss;
 };

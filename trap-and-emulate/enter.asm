@@ -19,13 +19,13 @@ HOST_DS equ 0xFFE8
 %define V_ESI 24
 %define V_EDI 28
 ; struct sw_frame
-%define F_DS 128
-%define F_ES 132
-%define F_FS 136
-%define F_GS 140
-%define F_VECTOR 144
-%define F_ERROR 148
-%define F_EIP 152
+%define F_DS 512
+%define F_ES 516
+%define F_FS 520
+%define F_GS 524
+%define F_VECTOR 528
+%define F_ERROR 532
+%define F_EIP 536
 
 section .text
 align 16
@@ -60,6 +60,10 @@ sw_enter_iret:
 sw_enter_failed:
         mov [ss:esp - F_EIP + F_VECTOR], eax
         mov [ss:esp - F_EIP + F_ERROR], edx
+        mov [ss:esp - F_EIP + F_DS], ds ; the trap frame lay over these
+        mov [ss:esp - F_EIP + F_ES], es
+        mov [ss:esp - F_EIP + F_FS], fs
+        mov [ss:esp - F_EIP + F_GS], gs
         mov eax, HOST_DS
         mov ds, eax
         mov es, eax
