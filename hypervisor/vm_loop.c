@@ -5,6 +5,12 @@
 #include "host.h"
 #include "x86.h"
 
+/* vcpu.inc says the same to the assembler. */
+_Static_assert(offsetof(struct vcpu, gpr) == 0, "vcpu.inc: V_EAX is first");
+_Static_assert(GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && GPR_EBP == 5 && GPR_ESI == 6 &&
+                   GPR_EDI == 7,
+               "vcpu.inc: the order of the registers");
+
 #define RING 16
 
 static struct {

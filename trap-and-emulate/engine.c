@@ -13,7 +13,6 @@
 _Static_assert(ENTRY_OFFSET(ds) == 512 && ENTRY_OFFSET(gs) == 524, "enter.asm: F_DS..F_GS");
 _Static_assert(ENTRY_OFFSET(vector) == 528 && ENTRY_OFFSET(eip) == 536,
                "enter.asm: F_VECTOR, F_EIP");
-_Static_assert(offsetof(struct vcpu, gpr) == 0 && GPR_EDI == 7, "enter.asm: V_ offsets");
 _Static_assert(offsetof(struct sw_frame, ss) + 4 == sizeof(struct sw_frame),
                "the CPU fills the end");
 

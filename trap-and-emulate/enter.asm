@@ -10,14 +10,7 @@ global sw_enter, sw_user_trap, sw_enter_iret, sw_enter_failed
 
 HOST_DS equ 0xFFE8
 
-; struct vcpu
-%define V_EAX 0
-%define V_ECX 4
-%define V_EDX 8
-%define V_EBX 12
-%define V_EBP 20
-%define V_ESI 24
-%define V_EDI 28
+%include "vcpu.inc"
 ; struct sw_frame
 %define F_DS 512
 %define F_ES 516

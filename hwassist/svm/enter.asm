@@ -10,12 +10,7 @@
 bits 32
 global svm_enter
 
-%define V_ECX 4
-%define V_EDX 8
-%define V_EBX 12
-%define V_EBP 20
-%define V_ESI 24
-%define V_EDI 28
+%include "vcpu.inc"
 
 section .text
 align 16

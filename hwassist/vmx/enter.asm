@@ -8,13 +8,7 @@
 bits 32
 global vmx_enter, vmx_exit
 
-%define V_EAX 0
-%define V_ECX 4
-%define V_EDX 8
-%define V_EBX 12
-%define V_EBP 20
-%define V_ESI 24
-%define V_EDI 28
+%include "vcpu.inc"
 
 VMCS_HOST_ESP equ 0x6C14
 
