@@ -51,7 +51,7 @@ struct vm;
 struct vmm_mode;
 
 struct vcpu {
-    /* trap-and-emulate/enter.asm knows the offsets of the first ten words. */
+    /* The world switches in assembly know where gpr is: vcpu.inc. */
     uint32_t gpr[8];
     uint32_t eip;
     uint32_t eflags;
