@@ -60,6 +60,7 @@ static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
     struct devices *dev = &vcpu->vm->dev;
     const unsigned size = exit->io.size;
     struct event fault;
+    vcpu->mode->sync(vcpu);
     bool done = exit->io.rep && string_io_finished(vcpu, exit);
     for (int i = 0; i < STRING_IO_BATCH && !done; i++) {
         uint32_t value = 0;

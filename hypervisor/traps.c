@@ -122,6 +122,12 @@ void host_trap(struct host_frame *frame)
         host_irq_handle(frame->vector);
         return;
     }
+    /* The VMM never steps itself. QEMU delivers a single step of the guest to the host when the
+     * stepped instruction caused an exit (#VMEXIT with TF set): not the host's, drop it. */
+    if (frame->vector == VEC_DB) {
+        frame->eflags &= ~FL_TF;
+        return;
+    }
     if (frame->eip == host_fixup_from && frame->vector < 32) {
         frame->eip = host_fixup_to;
         frame->eax = frame->vector;

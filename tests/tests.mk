@@ -3,7 +3,8 @@
 
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
 	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
-	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c)
+	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c \
+	$(addprefix hwassist/vmx/,check.c event.c negotiate.c qualification.c) hwassist/svm/check.c)
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c))
 UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \

@@ -10,8 +10,35 @@
 #define IO_STRING 0x004u
 #define IO_REP 0x008u
 #define IO_SIZE_SHIFT 4
-#define IO_ADDR16 0x080u
-#define IO_SEGMENT_SHIFT 10
+
+static const uint8_t event_types[] = {[EVENT_IRQ] = EVENT_TYPE_INTR,
+                                      [EVENT_NMI] = EVENT_TYPE_NMI,
+                                      [EVENT_EXCEPTION] = EVENT_TYPE_EXCEPTION,
+                                      [EVENT_SOFT_INT] = EVENT_TYPE_SOFT};
+
+uint64_t svm_event_word(const struct event *event)
+{
+    uint64_t word =
+        EVENT_VALID | event->vector | (uint64_t)event_types[event->kind] << EVENT_TYPE_SHIFT;
+    if (event->has_error)
+        word |= EVENT_HAS_ERROR | (uint64_t)event->error << 32;
+    return word;
+}
+
+/* The event whose delivery the exit cut short is delivered again (APM vol. 2 section 15.7.2). A
+ * software interrupt is not: EIP is still at the INT, which repeats it. */
+static void keep_event(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+    const uint64_t word = vmcb->exit_int_info;
+    for (int kind = EVENT_IRQ; kind <= EVENT_EXCEPTION; kind++) {
+        if (event_types[kind] == (word >> EVENT_TYPE_SHIFT & 7))
+            vcpu->pending = (struct event){.kind = (enum event_kind)kind,
+                                           .vector = (uint8_t)word,
+                                           .has_error = word & EVENT_HAS_ERROR,
+                                           .error = (uint32_t)(word >> 32),
+                                           .cr2 = (uint32_t)vmcb->cr2};
+    }
+}
 
 static void exit_kill(struct exit *exit, const char *reason)
 {
@@ -28,7 +55,7 @@ static void exit_undefined(struct exit *exit)
 /* Decode at EIP; false: *exit is the fault of the fetch. */
 static bool decode_here(struct vcpu *vcpu, struct insn *insn, struct exit *exit)
 {
-    svm_store(vcpu);
+    svm_store_for_fetch(vcpu);
     if (!fetch_decode(vcpu, insn, exit))
         return false;
     exit->insn_len = insn->len;
@@ -54,17 +81,48 @@ static void io_exit(struct vcpu *vcpu, const struct vmcb *vmcb, struct exit *exi
     exit->io.segment = insn.prefixes & PFX_SEG ? insn.seg_override : SREG_DS;
 }
 
-/* Only writes of CR4 are intercepted: our CPUID decides which bits are legal. */
+/* Common code looks at the instruction at EIP to learn what it did to the hole. When the processor
+ * itself made the access, delivering an event, there is no such instruction. */
+static void nested_fault(const struct vmcb *vmcb, struct exit *exit)
+{
+    if (vmcb->exit_int_info & EVENT_VALID) {
+        exit_kill(exit, "an interrupt or exception could not be delivered: the IDT, the GDT, the "
+                        "TSS or the stack is where the guest has no memory");
+        return;
+    }
+    exit->reason = EXIT_NESTED_FAULT;
+    exit->fault.gpa = (gpa_t)vmcb->exit_info2;
+    exit->fault.error = (uint32_t)vmcb->exit_info1;
+}
+
+/* Writes of CR4 are intercepted because our CPUID decides which bits are legal; those of CR0, but
+ * for TS and MP, because QEMU would let a guest set what VMRUN then refuses. */
 static void cr_exit(struct vcpu *vcpu, struct exit *exit)
 {
     struct insn insn;
-    if (!decode_here(vcpu, &insn, exit))
+    svm_store(vcpu);
+    if (!fetch_decode(vcpu, &insn, exit))
         return;
-    exit->reason = EXIT_CR;
-    exit->cr.number = MODRM_REG(insn.modrm);
-    exit->cr.write = true;
-    exit->cr.has_value = false;
-    exit->cr.gpr = MODRM_RM(insn.modrm);
+    switch (emulate(vcpu, &insn, exit)) {
+    case EMU_EXIT:
+    case EMU_FAULT:
+        break;
+    case EMU_DONE:
+        exit->reason = EXIT_NONE;
+        break;
+    case EMU_UNHANDLED:
+        exit_undefined(exit);
+        break;
+    }
+}
+
+/* Delivered by software, with the same result; it replaces the event that led to it. */
+static void double_fault(struct vcpu *vcpu, struct exit *exit)
+{
+    const struct event event = {.kind = EVENT_EXCEPTION, .vector = VEC_DF, .has_error = true};
+    svm_store(vcpu);
+    vcpu->pending.kind = EVENT_NONE;
+    exit->reason = deliver_event(vcpu, &event) ? EXIT_NONE : EXIT_TRIPLE_FAULT;
 }
 
 static void plain_exit(struct vcpu *vcpu, struct exit *exit, enum exit_reason reason)
@@ -74,11 +132,18 @@ static void plain_exit(struct vcpu *vcpu, struct exit *exit, enum exit_reason re
         exit->reason = reason;
 }
 
+const char *svm_refusal(const struct svm *svm)
+{
+    const char *rule = svm->broken_rule ? svm->broken_rule : svm_check(svm->vmcb);
+    return rule ? rule : "VMRUN refused the VMCB, and no known rule is broken";
+}
+
 void svm_classify(struct vcpu *vcpu, struct exit *exit)
 {
     const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-    const uint32_t code = (uint32_t)vmcb->exit_code;
-    switch (code) {
+    if (vmcb->exit_int_info & EVENT_VALID)
+        keep_event(vcpu, vmcb);
+    switch ((uint32_t)vmcb->exit_code) {
     case VMEXIT_INTR:
         host_irq_poll();
         exit->reason = EXIT_HOST_IRQ;
@@ -107,16 +172,17 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
         plain_exit(vcpu, exit, EXIT_CACHE);
         break;
     case VMEXIT_CR_WRITE + 4:
+    case VMEXIT_CR0_SELECTIVE:
         cr_exit(vcpu, exit);
         break;
     case VMEXIT_VMMCALL:
         plain_exit(vcpu, exit, EXIT_HYPERCALL);
         break;
     case VMEXIT_NPF:
-        svm_store(vcpu);
-        exit->reason = EXIT_NESTED_FAULT;
-        exit->fault.gpa = (gpa_t)vmcb->exit_info2;
-        exit->fault.error = (uint32_t)vmcb->exit_info1;
+        nested_fault(vmcb, exit);
+        break;
+    case VMEXIT_EXCEPTION + VEC_DF:
+        double_fault(vcpu, exit);
         break;
     case VMEXIT_SHUTDOWN:
         exit->reason = EXIT_TRIPLE_FAULT;
@@ -124,12 +190,10 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
     case VMEXIT_TASK_SWITCH:
         exit_kill(exit, "the guest switched tasks in hardware, which is not supported");
         break;
-    case VMEXIT_INVALID: {
-        const char *rule = svm_check(vmcb);
+    case VMEXIT_INVALID:
         exit->reason = EXIT_ENTRY_FAILED;
-        exit->kill.reason = rule ? rule : "VMRUN refused the VMCB, and no known rule is broken";
+        exit->kill.reason = svm_refusal(svm_of(vcpu));
         break;
-    }
     default:
         /* What is left are instructions that our CPUID does not offer: SVM's own, MONITOR, ... */
         exit_undefined(exit);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cpu.h"
+#include "emulate.h"
 #include "mode.h"
 #include "svm.h"
 #include "vm.h"
@@ -17,6 +18,8 @@
 #define MSRPM_PAGES 2
 #define TLB_FLUSH_ALL 1
 #define GUEST_ASID 1
+#define DR6_SINGLE_STEP (1u << 14)
+#define OPCODE_HLT 0xF4
 
 static bool svm_supported(const char **why)
 {
@@ -67,19 +70,118 @@ static void control_area(struct svm *svm)
 {
     struct vmcb *v = svm->vmcb;
     v->intercept_cr_write = 1u << 4;
-    v->intercept_misc1 = MISC1_INTR | MISC1_NMI | MISC1_RDPMC | MISC1_CPUID | MISC1_INVD |
-                         MISC1_HLT | MISC1_INVLPGA | MISC1_IO | MISC1_MSR | MISC1_TASK_SWITCH |
-                         MISC1_SHUTDOWN;
+    /* Double faults, because at a triple fault Bochs 2.7 stops instead of leaving the guest. */
+    v->intercept_exceptions = 1u << VEC_DF;
+    v->intercept_misc1 = MISC1_INTR | MISC1_NMI | MISC1_CR0_SELECTIVE | MISC1_RDPMC | MISC1_CPUID |
+                         MISC1_INVD | MISC1_HLT | MISC1_INVLPGA | MISC1_IO | MISC1_MSR |
+                         MISC1_TASK_SWITCH | MISC1_SHUTDOWN;
     v->intercept_misc2 = MISC2_ALL_SVM | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV;
     v->iopm_hpa = ptr_to_hpa(svm->iopm);
     v->msrpm_hpa = ptr_to_hpa(svm->msrpm);
     v->asid = GUEST_ASID;
     v->tlb_control = TLB_FLUSH_ALL;
-    v->virtual_interrupt = V_INTR_MASKING;
+    v->virtual_interrupt = V_INTR_MASKING | V_PRIORITY_MAX | V_IGNORE_TPR;
     v->nested_control = 1;
     v->nested_cr3 = ptr_to_hpa(svm->map.root);
     v->efer = EFER_SVME;
-    v->pat = rdmsr(MSR_PAT);
+}
+
+/* A guest that single-steps must trap after each instruction, also one that the VMM completed
+ * (APM vol. 2 section 13.1.1.2): the trap is ours to raise then. */
+static bool step_due(struct vcpu *vcpu)
+{
+    return (vcpu->eflags & FL_TF) && !vcpu->halted && vcpu->eip != svm_of(vcpu)->exit_eip;
+}
+
+static void raise_step(struct vcpu *vcpu)
+{
+    struct vmcb *v = svm_of(vcpu)->vmcb;
+    vcpu->pending = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
+    v->dr6 |= DR6_SINGLE_STEP;
+    v->clean &= ~CLEAN_DR;
+}
+
+/* Load, run, and store what must be current after any exit. A refused VMRUN changes nothing. */
+static void enter_guest(struct vcpu *vcpu)
+{
+    struct svm *svm = svm_of(vcpu);
+    struct vmcb *v = svm->vmcb;
+    if (vcpu->dirty)
+        svm_load(vcpu);
+    if (step_due(vcpu) && vcpu->pending.kind == EVENT_NONE)
+        raise_step(vcpu);
+    v->rax = vcpu->gpr[GPR_EAX];
+    v->rsp = vcpu->gpr[GPR_ESP];
+    v->rip = vcpu->eip;
+    v->rflags = vcpu->eflags;
+    v->interrupt_shadow = vcpu->int_shadow != 0;
+    v->event_injection = vcpu->pending.kind == EVENT_NONE ? 0 : svm_event_word(&vcpu->pending);
+
+    svm_enter(vcpu, ptr_to_hpa(v), ptr_to_hpa(svm->host));
+
+    if ((uint32_t)v->exit_code == VMEXIT_INVALID)
+        return;
+    svm->entries++;
+    vcpu->gpr[GPR_EAX] = (uint32_t)v->rax;
+    vcpu->gpr[GPR_ESP] = (uint32_t)v->rsp;
+    vcpu->eip = svm->exit_eip = (uint32_t)v->rip;
+    vcpu->eflags = (uint32_t)v->rflags;
+    vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
+    vcpu->pending.kind = EVENT_NONE;
+    v->tlb_control = 0;
+    v->clean = CLEAN_ALL; /* until something is changed, the CPU may use what it has cached */
+}
+
+/*
+ * QEMU ignores nested paging, silently, when the host's own paging is not PAE: the guest would then
+ * run on the host's memory. So prove it at work: under a nested table that maps nothing, a guest
+ * starts at the address that is a page full of HLT in the host. It must end in a nested fault; a
+ * HLT says that it saw the host's page. Returns NULL, or what is wrong.
+ */
+static const char *run_probe(struct svm *svm, struct vm *vm, hpa_t page_of_hlt, hpa_t empty_table)
+{
+    struct vmcb *v = svm->vmcb;
+    struct vcpu probe = {.vm = vm, .backend = svm};
+    vcpu_multiboot_state(&probe, page_of_hlt, 0);
+    v->nested_cr3 = empty_table;
+    for (enter_guest(&probe); (uint32_t)v->exit_code == VMEXIT_INTR; enter_guest(&probe))
+        host_irq_poll();
+    v->nested_cr3 = ptr_to_hpa(svm->map.root);
+    v->tlb_control = TLB_FLUSH_ALL;
+    v->clean = 0;
+    if ((uint32_t)v->exit_code == VMEXIT_INVALID)
+        return svm_refusal(svm);
+    if (v->exit_code != VMEXIT_NPF || v->exit_info2 != page_of_hlt)
+        return "nested paging does not work: a guest would see the host's memory";
+    return NULL;
+}
+
+static const char *probe_isolation(struct svm *svm, struct vm *vm)
+{
+    void *code = page_alloc(), *table = page_alloc();
+    const char *why = "too little memory to test nested paging";
+    if (code && table) {
+        memset(code, OPCODE_HLT, PAGE_SIZE);
+        why = run_probe(svm, vm, ptr_to_hpa(code), ptr_to_hpa(table));
+    }
+    if (code)
+        page_free(code);
+    if (table)
+        page_free(table);
+    return why;
+}
+
+static void svm_switch_on(struct svm *svm)
+{
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+    wrmsr(MSR_VM_HSAVE_PA, ptr_to_hpa(svm->host_save));
+    __asm__ volatile("vmsave" : : "a"(ptr_to_hpa(svm->host)) : "memory");
+}
+
+static void svm_switch_off(void)
+{
+    wrmsr(MSR_VM_HSAVE_PA, 0);
+    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(uint64_t)EFER_SVME);
 }
 
 static const char *svm_attach(struct vcpu *vcpu)
@@ -106,9 +208,15 @@ static const char *svm_attach(struct vcpu *vcpu)
     memset(svm->iopm, 0xFF, IOPM_PAGES * PAGE_SIZE);
     memset(svm->msrpm, 0xFF, MSRPM_PAGES * PAGE_SIZE);
     control_area(svm);
-    wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-    wrmsr(MSR_VM_HSAVE_PA, ptr_to_hpa(svm->host_save));
-    __asm__ volatile("vmsave" : : "a"(ptr_to_hpa(svm->host)) : "memory");
+    svm_switch_on(svm);
+    why = probe_isolation(svm, vcpu->vm);
+    if (why) {
+        svm_switch_off();
+        free_all(svm);
+        return why;
+    }
+    svm->entries = 0;
+    svm->exit_eip = vcpu->eip;
     vcpu->backend = svm;
     vcpu->dirty = DIRTY_ALL;
     return NULL;
@@ -117,52 +225,43 @@ static const char *svm_attach(struct vcpu *vcpu)
 static void svm_detach(struct vcpu *vcpu)
 {
     svm_store(vcpu);
-    wrmsr(MSR_VM_HSAVE_PA, 0);
-    wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(uint64_t)EFER_SVME);
+    svm_switch_off();
     free_all(svm_of(vcpu));
     vcpu->backend = NULL;
 }
 
-static uint64_t event_word(const struct event *event)
-{
-    static const uint8_t types[] = {[EVENT_IRQ] = EVENT_TYPE_INTR,
-                                    [EVENT_NMI] = EVENT_TYPE_NMI,
-                                    [EVENT_EXCEPTION] = EVENT_TYPE_EXCEPTION,
-                                    [EVENT_SOFT_INT] = EVENT_TYPE_SOFT};
-    uint64_t word = EVENT_VALID | event->vector | (uint64_t)types[event->kind] << EVENT_TYPE_SHIFT;
-    if (event->has_error)
-        word |= EVENT_HAS_ERROR | (uint64_t)event->error << 32;
-    return word;
-}
-
+/* The event stays in the canonical state until the entry that delivers it, so that a change of mode
+ * before that takes it along. */
 static void svm_inject(struct vcpu *vcpu, const struct event *event)
 {
+    vcpu->pending = *event;
     if (event->kind == EVENT_EXCEPTION && event->vector == VEC_PF) {
         vcpu->cr2 = event->cr2;
         vcpu->dirty |= DIRTY_CR2;
     }
-    svm_of(vcpu)->vmcb->event_injection = event_word(event);
 }
 
 static bool svm_can_take_irq(struct vcpu *vcpu)
 {
-    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow &&
-           !(svm_of(vcpu)->vmcb->event_injection & EVENT_VALID);
+    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && vcpu->pending.kind == EVENT_NONE &&
+           !step_due(vcpu);
 }
 
 /* A virtual interrupt whose only purpose is to exit when it could be taken (section 15.21.4). Bochs
- * looks at V_IRQ when IF changes, so it is set only while the guest cannot take an interrupt. */
+ * looks at V_IRQ when IF changes: it is wanted only while the guest cannot take an interrupt. */
 static void svm_irq_window(struct vcpu *vcpu, bool on)
 {
     struct vmcb *v = svm_of(vcpu)->vmcb;
+    if (on == !!(v->intercept_misc1 & MISC1_VINTR))
+        return;
     if (on) {
-        v->virtual_interrupt |= V_IRQ | V_PRIORITY_MAX | V_IGNORE_TPR;
+        v->virtual_interrupt |= V_IRQ;
         v->intercept_misc1 |= MISC1_VINTR;
     } else {
         v->virtual_interrupt &= ~V_IRQ;
         v->intercept_misc1 &= ~MISC1_VINTR;
     }
-    v->clean = 0;
+    v->clean &= ~(CLEAN_INTERCEPTS | CLEAN_V_INTR);
 }
 
 /* With nested paging the guest's own tables are the hardware's business. */
@@ -180,27 +279,7 @@ static void svm_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 
 static void svm_run(struct vcpu *vcpu, struct exit *exit)
 {
-    struct svm *svm = svm_of(vcpu);
-    struct vmcb *v = svm->vmcb;
-    if (vcpu->dirty)
-        svm_load(vcpu);
-    v->rax = vcpu->gpr[GPR_EAX];
-    v->rsp = vcpu->gpr[GPR_ESP];
-    v->rip = vcpu->eip;
-    v->rflags = vcpu->eflags;
-    v->interrupt_shadow = vcpu->int_shadow != 0;
-
-    svm_enter(vcpu, ptr_to_hpa(v), ptr_to_hpa(svm->host));
-
-    vcpu->gpr[GPR_EAX] = (uint32_t)v->rax;
-    vcpu->gpr[GPR_ESP] = (uint32_t)v->rsp;
-    vcpu->eip = (uint32_t)v->rip;
-    vcpu->eflags = (uint32_t)v->rflags;
-    vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
-    v->tlb_control = 0;
-    /* An event whose delivery was cut short is delivered again (section 15.7.2). */
-    v->event_injection = v->exit_int_info & EVENT_VALID ? v->exit_int_info : 0;
-    svm->entries++;
+    enter_guest(vcpu);
     svm_classify(vcpu, exit);
 }
 

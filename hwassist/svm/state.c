@@ -9,36 +9,39 @@ static const struct {
 } segments[] = {{SREG_ES, VS_ES}, {SREG_CS, VS_CS}, {SREG_SS, VS_SS},     {SREG_DS, VS_DS},
                 {SREG_FS, VS_FS}, {SREG_GS, VS_GS}, {SREG_LDTR, VS_LDTR}, {SREG_TR, VS_TR}};
 
+static uint16_t vmcb_attr(uint32_t attr)
+{
+    if (attr & SEG_UNUSABLE) /* the VMCB has no such bit: not present says the same */
+        attr &= ~SEG_P;
+    return (uint16_t)((attr & 0xFF) | (attr >> 4 & 0xF00));
+}
+
+static void store_segment(struct vcpu *vcpu, const struct vmcb *vmcb, enum sreg reg, int slot)
+{
+    const struct vmcb_segment *v = &vmcb->seg[slot];
+    struct segment *s = &vcpu->seg[reg];
+    s->selector = v->selector;
+    s->attr = (v->attr & 0xFFu) | (uint32_t)(v->attr & 0xF00) << 4;
+    if (!(v->attr & SEG_P))
+        s->attr |= SEG_UNUSABLE;
+    s->limit = v->limit;
+    s->base = (uint32_t)v->base;
+    /* The CPL is the DPL of SS for the canonical state; AMD keeps it in a field of its own. */
+    if (reg == SREG_SS)
+        s->attr = (s->attr & ~SEG_DPL) | (uint32_t)vmcb->cpl << SEG_DPL_SHIFT;
+}
+
 static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
 {
     for (unsigned i = 0; i < ARRAY_LEN(segments); i++) {
         const struct segment *s = &vcpu->seg[segments[i].reg];
         struct vmcb_segment *v = &vmcb->seg[segments[i].slot];
         v->selector = s->selector;
-        v->attr = (uint16_t)((s->attr & 0xFF) | (s->attr >> 4 & 0xF00));
-        if (s->attr & SEG_UNUSABLE)
-            v->attr &= (uint16_t)~SEG_P;
+        v->attr = vmcb_attr(s->attr);
         v->limit = s->limit;
         v->base = s->base;
     }
     vmcb->cpl = (uint8_t)vcpu_cpl(vcpu);
-}
-
-static void store_segments(struct vcpu *vcpu, const struct vmcb *vmcb)
-{
-    for (unsigned i = 0; i < ARRAY_LEN(segments); i++) {
-        struct segment *s = &vcpu->seg[segments[i].reg];
-        const struct vmcb_segment *v = &vmcb->seg[segments[i].slot];
-        s->selector = v->selector;
-        s->attr = (v->attr & 0xFFu) | (uint32_t)(v->attr & 0xF00) << 4;
-        if (!(v->attr & SEG_P))
-            s->attr |= SEG_UNUSABLE;
-        s->limit = v->limit;
-        s->base = (uint32_t)v->base;
-    }
-    /* The CPL is the DPL of SS for the canonical state; AMD keeps it in a field of its own. */
-    vcpu->seg[SREG_SS].attr = (vcpu->seg[SREG_SS].attr & ~SEG_DPL) | (uint32_t)vmcb->cpl
-                                                                         << SEG_DPL_SHIFT;
 }
 
 /* DR0 to DR3 are not part of the VMCB. */
@@ -62,36 +65,77 @@ static void store_debug(struct vcpu *vcpu, const struct vmcb *vmcb)
     vcpu->dr[7] = (uint32_t)vmcb->dr7;
 }
 
+static void load_controls(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    vmcb->cr0 = vcpu->cr0;
+    vmcb->cr3 = vcpu->cr3;
+    vmcb->cr4 = vcpu->cr4;
+}
+
+static void store_controls(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+    vcpu->cr0 = (uint32_t)vmcb->cr0;
+    vcpu->cr3 = (uint32_t)vmcb->cr3;
+    vcpu->cr4 = (uint32_t)vmcb->cr4;
+}
+
+static void load_tables(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    vmcb->seg[VS_GDTR].base = vcpu->gdtr.base;
+    vmcb->seg[VS_GDTR].limit = vcpu->gdtr.limit;
+    vmcb->seg[VS_IDTR].base = vcpu->idtr.base;
+    vmcb->seg[VS_IDTR].limit = vcpu->idtr.limit;
+}
+
+static struct table_reg table_of(const struct vmcb_segment *v)
+{
+    return (struct table_reg){(uint32_t)v->base, (uint16_t)v->limit};
+}
+
+static void load_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    vmcb->sysenter_cs = vcpu->sysenter_cs;
+    vmcb->sysenter_esp = vcpu->sysenter_esp;
+    vmcb->sysenter_eip = vcpu->sysenter_eip;
+    vmcb->tsc_offset = vcpu->tsc_offset;
+    vmcb->pat = vcpu->pat;
+}
+
+/* The check is made here and not after a refusal, because QEMU then writes the host's state over
+ * the guest's. */
 void svm_load(struct vcpu *vcpu)
 {
-    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    struct svm *svm = svm_of(vcpu);
+    struct vmcb *vmcb = svm->vmcb;
     const uint32_t dirty = vcpu->dirty;
+    uint32_t changed = 0;
     if (dirty & DIRTY_CR) {
-        vmcb->cr0 = vcpu->cr0;
-        vmcb->cr3 = vcpu->cr3;
-        vmcb->cr4 = vcpu->cr4;
+        load_controls(vcpu, vmcb);
+        changed |= CLEAN_CR;
     }
-    if (dirty & DIRTY_CR2)
+    if (dirty & DIRTY_CR2) {
         vmcb->cr2 = vcpu->cr2;
-    if (dirty & DIRTY_SEG)
+        changed |= CLEAN_CR2;
+    }
+    if (dirty & DIRTY_SEG) {
         load_segments(vcpu, vmcb);
+        changed |= CLEAN_SEGMENTS;
+    }
     if (dirty & DIRTY_TABLE) {
-        vmcb->seg[VS_GDTR].base = vcpu->gdtr.base;
-        vmcb->seg[VS_GDTR].limit = vcpu->gdtr.limit;
-        vmcb->seg[VS_IDTR].base = vcpu->idtr.base;
-        vmcb->seg[VS_IDTR].limit = vcpu->idtr.limit;
+        load_tables(vcpu, vmcb);
+        changed |= CLEAN_TABLES;
     }
-    if (dirty & DIRTY_DR)
+    if (dirty & DIRTY_DR) {
         load_debug(vcpu, vmcb);
-    if (dirty & DIRTY_MSR) {
-        vmcb->sysenter_cs = vcpu->sysenter_cs;
-        vmcb->sysenter_esp = vcpu->sysenter_esp;
-        vmcb->sysenter_eip = vcpu->sysenter_eip;
-        vmcb->tsc_offset = vcpu->tsc_offset;
+        changed |= CLEAN_DR;
     }
-    if (dirty)
-        vmcb->clean = 0;
+    if (dirty & DIRTY_MSR) {
+        load_msrs(vcpu, vmcb);
+        changed |= CLEAN_INTERCEPTS | CLEAN_NESTED;
+    }
+    vmcb->clean &= ~changed;
     vcpu->dirty = 0;
+    svm->broken_rule = svm_check(vmcb);
 }
 
 void svm_store(struct vcpu *vcpu)
@@ -99,14 +143,19 @@ void svm_store(struct vcpu *vcpu)
     const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
     if (vcpu->dirty) /* what common code changed since the exit is newer */
         svm_load(vcpu);
-    vcpu->cr0 = (uint32_t)vmcb->cr0;
+    store_controls(vcpu, vmcb);
     vcpu->cr2 = (uint32_t)vmcb->cr2;
-    vcpu->cr3 = (uint32_t)vmcb->cr3;
-    vcpu->cr4 = (uint32_t)vmcb->cr4;
-    store_segments(vcpu, vmcb);
-    vcpu->gdtr =
-        (struct table_reg){(uint32_t)vmcb->seg[VS_GDTR].base, (uint16_t)vmcb->seg[VS_GDTR].limit};
-    vcpu->idtr =
-        (struct table_reg){(uint32_t)vmcb->seg[VS_IDTR].base, (uint16_t)vmcb->seg[VS_IDTR].limit};
+    for (unsigned i = 0; i < ARRAY_LEN(segments); i++)
+        store_segment(vcpu, vmcb, segments[i].reg, segments[i].slot);
+    vcpu->gdtr = table_of(&vmcb->seg[VS_GDTR]);
+    vcpu->idtr = table_of(&vmcb->seg[VS_IDTR]);
     store_debug(vcpu, vmcb);
+}
+
+void svm_store_for_fetch(struct vcpu *vcpu)
+{
+    const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    store_controls(vcpu, vmcb);
+    store_segment(vcpu, vmcb, SREG_CS, VS_CS);
+    store_segment(vcpu, vmcb, SREG_SS, VS_SS);
 }

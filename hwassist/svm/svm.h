@@ -12,6 +12,8 @@ struct svm {
     void *host_save;   /* VM_HSAVE_PA: what VMRUN saves of the host */
     void *iopm, *msrpm;
     struct nested_map map;
+    const char *broken_rule; /* of VMRUN's, by what was loaded last; NULL: none */
+    uint32_t exit_eip; /* EIP at the last exit: where the guest is, unless common code moved it */
     uint64_t entries;
 };
 
@@ -20,16 +22,27 @@ static inline struct svm *svm_of(struct vcpu *vcpu)
     return vcpu->backend;
 }
 
+/* enter.asm: the world switch, general registers included. */
 void svm_enter(struct vcpu *vcpu, uint32_t vmcb_hpa, uint32_t host_vmcb_hpa);
 
 /* state.c: canonical vCPU <-> VMCB state save area. load honours vcpu->dirty. */
 void svm_load(struct vcpu *vcpu);
 void svm_store(struct vcpu *vcpu);
 
-/* exits.c: VMCB exit fields to a normalised exit. */
+/* Only what fetch_decode() reads: CS, the CPL, CR0, CR3, CR4. For use right after an exit. */
+void svm_store_for_fetch(struct vcpu *vcpu);
+
+/* exits.c: VMCB exit fields to a normalised exit; sets vcpu->pending when the exit cut short the
+ * delivery of an event. */
 void svm_classify(struct vcpu *vcpu, struct exit *exit);
 
-/* check.c: which consistency rule of VMRUN (APM vol. 2 section 15.5.1) the VMCB breaks; NULL: none.
+/* Why VMRUN refused the VMCB. */
+const char *svm_refusal(const struct svm *svm);
+
+/* An event as EVENTINJ wants it (section 15.20). */
+uint64_t svm_event_word(const struct event *event);
+
+/* check.c: the consistency rule of VMRUN (APM vol. 2 section 15.5.1) that the VMCB breaks, or NULL.
  */
 const char *svm_check(const struct vmcb *vmcb);
 

@@ -79,6 +79,7 @@ VMCB_AT(pat, 0x668);
 #define MISC1_INTR (1u << 0)
 #define MISC1_NMI (1u << 1)
 #define MISC1_VINTR (1u << 4)
+#define MISC1_CR0_SELECTIVE (1u << 5) /* writes of CR0 bits other than TS and MP */
 #define MISC1_RDPMC (1u << 15)
 #define MISC1_CPUID (1u << 18)
 #define MISC1_INVD (1u << 22)
@@ -98,9 +99,11 @@ VMCB_AT(pat, 0x668);
 /* Exit codes, appendix C. */
 #define VMEXIT_CR_READ 0x000u
 #define VMEXIT_CR_WRITE 0x010u
+#define VMEXIT_EXCEPTION 0x040u
 #define VMEXIT_INTR 0x060u
 #define VMEXIT_NMI 0x061u
 #define VMEXIT_VINTR 0x064u
+#define VMEXIT_CR0_SELECTIVE 0x065u
 #define VMEXIT_RDPMC 0x06Fu
 #define VMEXIT_CPUID 0x072u
 #define VMEXIT_INVD 0x076u
@@ -116,6 +119,17 @@ VMCB_AT(pat, 0x668);
 #define VMEXIT_XSETBV 0x08Du
 #define VMEXIT_NPF 0x400u
 #define VMEXIT_INVALID 0xFFFFFFFFu /* compare the low 32 bits: QEMU does not sign-extend */
+
+/* Clean bits, section 15.15.3: a set bit says that these fields are as the last exit left them. */
+#define CLEAN_INTERCEPTS (1u << 0) /* and the TSC offset */
+#define CLEAN_V_INTR (1u << 3)
+#define CLEAN_NESTED (1u << 4) /* and the PAT */
+#define CLEAN_CR (1u << 5)
+#define CLEAN_DR (1u << 6)
+#define CLEAN_TABLES (1u << 7)
+#define CLEAN_SEGMENTS (1u << 8)
+#define CLEAN_CR2 (1u << 9)
+#define CLEAN_ALL 0x3FFu
 
 /* Event injection and EXITINTINFO, section 15.20. */
 #define EVENT_VALID (1ull << 31)

@@ -1,19 +1,17 @@
-/* VMX capabilities; see capability.h. */
+/* The VMX capability MSRs of this CPU; see capability.h. */
 #include "capability.h"
 
 #include "cpu.h"
-#include "vmcs.h"
-#include "x86.h"
+#include "vmcs_fields.h"
+#include "vmx.h"
 
-#define CPUID_VMX (1u << 5)
-#define MSR_FEATURE_CONTROL 0x3Au
-#define FEATURE_LOCKED 1u
-#define FEATURE_VMXON 4u
+#define CPUID_VMX (1u << 5) /* leaf 1 ECX */
 #define MSR_VMX_BASIC 0x480u
 #define MSR_VMX_PIN 0x481u
 #define MSR_VMX_CPU 0x482u
 #define MSR_VMX_EXIT 0x483u
 #define MSR_VMX_ENTRY 0x484u
+#define MSR_VMX_MISC 0x485u
 #define MSR_VMX_CR0_FIXED0 0x486u
 #define MSR_VMX_CR0_FIXED1 0x487u
 #define MSR_VMX_CR4_FIXED0 0x488u
@@ -21,32 +19,12 @@
 #define MSR_VMX_CPU2 0x48Bu
 #define MSR_VMX_EPT_VPID 0x48Cu
 #define BASIC_TRUE_CONTROLS (1ull << 55)
-#define TRUE_OFFSET 0x0Cu /* IA32_VMX_TRUE_x is IA32_VMX_x + 0x0C */
-#define EPT_4_LEVELS (1u << 6)
-#define EPT_WRITE_BACK (1u << 14)
-#define EPT_2MB (1u << 16)
-#define VPID_INVVPID (1ull << 32)
+#define TRUE_OFFSET 0x0Cu /* IA32_VMX_TRUE_x is IA32_VMX_x + 0x0C, and forces fewer bits on */
 
-/* A control bit we want, and why. Without the bit in `missing`, NULL means that we can do without.
- */
-struct want {
-    uint32_t bit;
-    const char *missing;
-};
-
-/* The allowed-0 bits (low half) are forced on; the allowed-1 bits (high half) may be on. */
-static const char *adjust(uint32_t msr, const struct want *wants, unsigned n, uint32_t *controls)
+/* May the bit be one? */
+static bool offered(uint64_t allowed, uint32_t bit)
 {
-    const uint64_t allowed = rdmsr(msr);
-    const uint32_t must = (uint32_t)allowed, may = (uint32_t)(allowed >> 32);
-    *controls = must;
-    for (unsigned i = 0; i < n; i++) {
-        if (may & wants[i].bit)
-            *controls |= wants[i].bit;
-        else if (wants[i].missing)
-            return wants[i].missing;
-    }
-    return NULL;
+    return allowed >> 32 & bit;
 }
 
 static const char *usable(void)
@@ -61,62 +39,26 @@ static const char *usable(void)
     return NULL;
 }
 
-static const char *ept_usable(struct vmx_controls *c)
+const char *vmx_capabilities_read(struct vmx_capabilities *cap)
 {
-    /* Reading this MSR kills CPUs that have neither EPT nor VPID: the controls were checked first.
-     */
-    const uint64_t cap = rdmsr(MSR_VMX_EPT_VPID);
-    if (!(cap & EPT_4_LEVELS) || !(cap & EPT_WRITE_BACK))
-        return "its EPT does not walk four write-back levels";
-    if (!(cap & EPT_2MB))
-        return "its EPT has no 2 MB pages";
-    c->vpid = (c->cpu2 & CPU2_VPID) && (cap & VPID_INVVPID);
-    return NULL;
-}
-
-const char *vmx_negotiate(struct vmx_controls *c)
-{
-    static const struct want pin[] = {
-        {PIN_EXTERNAL_INTERRUPT, "it cannot exit on external interrupts"},
-        {PIN_NMI, "it cannot exit on NMIs"},
-    };
-    static const struct want cpu[] = {
-        {CPU_HLT, "it cannot exit on HLT"},
-        {CPU_UNCONDITIONAL_IO, "it cannot exit on port access"},
-        {CPU_SECONDARY, "it has no secondary controls, so neither EPT nor unrestricted guest"},
-        {CPU_TSC_OFFSET, "it cannot offset the time stamp counter"},
-        {CPU_MWAIT, NULL},
-        {CPU_MONITOR, NULL},
-        {CPU_RDPMC, NULL},
-    };
-    static const struct want cpu2[] = {
-        {CPU2_EPT, "its VT-x has no EPT"},
-        {CPU2_UNRESTRICTED, "its VT-x cannot run an unrestricted guest (paging off)"},
-        {CPU2_VPID, NULL},
-        {CPU2_WBINVD, NULL},
-    };
-    static const struct want on_exit[] = {{EXIT_LOAD_EFER, "it cannot load EFER on exit"},
-                                          {EXIT_SAVE_PAT, NULL},
-                                          {EXIT_LOAD_PAT, NULL}};
-    static const struct want on_entry[] = {{ENTRY_LOAD_EFER, "it cannot load EFER on entry"},
-                                           {ENTRY_LOAD_PAT, NULL}};
     const char *why = usable();
     if (why)
         return why;
-    c->basic = rdmsr(MSR_VMX_BASIC);
-    const uint32_t plus = c->basic & BASIC_TRUE_CONTROLS ? TRUE_OFFSET : 0;
-    if ((why = adjust(MSR_VMX_PIN + plus, pin, ARRAY_LEN(pin), &c->pin)) ||
-        (why = adjust(MSR_VMX_CPU + plus, cpu, ARRAY_LEN(cpu), &c->cpu)) ||
-        (why = adjust(MSR_VMX_CPU2, cpu2, ARRAY_LEN(cpu2), &c->cpu2)) ||
-        (why = adjust(MSR_VMX_EXIT + plus, on_exit, ARRAY_LEN(on_exit), &c->exit)) ||
-        (why = adjust(MSR_VMX_ENTRY + plus, on_entry, ARRAY_LEN(on_entry), &c->entry)))
-        return why;
-    /* Forced on without the TRUE MSRs, and not wanted with EPT. */
-    if (c->basic & BASIC_TRUE_CONTROLS)
-        c->cpu &= ~(CPU_CR3_LOAD | CPU_CR3_STORE);
-    c->cr0_on = (uint32_t)rdmsr(MSR_VMX_CR0_FIXED0);
-    c->cr0_may = (uint32_t)rdmsr(MSR_VMX_CR0_FIXED1);
-    c->cr4_on = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED0);
-    c->cr4_may = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED1);
-    return ept_usable(c);
+    cap->basic = rdmsr(MSR_VMX_BASIC);
+    const uint32_t plus = cap->basic & BASIC_TRUE_CONTROLS ? TRUE_OFFSET : 0;
+    cap->allowed[WORD_PIN] = rdmsr(MSR_VMX_PIN + plus);
+    cap->allowed[WORD_CPU] = rdmsr(MSR_VMX_CPU + plus);
+    cap->allowed[WORD_EXIT] = rdmsr(MSR_VMX_EXIT + plus);
+    cap->allowed[WORD_ENTRY] = rdmsr(MSR_VMX_ENTRY + plus);
+    cap->misc = rdmsr(MSR_VMX_MISC);
+    cap->cr0_on = (uint32_t)rdmsr(MSR_VMX_CR0_FIXED0);
+    cap->cr0_may = (uint32_t)rdmsr(MSR_VMX_CR0_FIXED1);
+    cap->cr4_on = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED0);
+    cap->cr4_may = (uint32_t)rdmsr(MSR_VMX_CR4_FIXED1);
+    /* These two exist only where the controls that they describe do. */
+    cap->allowed[WORD_CPU2] =
+        offered(cap->allowed[WORD_CPU], CPU_SECONDARY) ? rdmsr(MSR_VMX_CPU2) : 0;
+    cap->ept_vpid =
+        offered(cap->allowed[WORD_CPU2], CPU2_EPT | CPU2_VPID) ? rdmsr(MSR_VMX_EPT_VPID) : 0;
+    return NULL;
 }

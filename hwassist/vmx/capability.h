@@ -1,23 +1,44 @@
 /*
- * What the CPU offers (SDM vol. 3D appendix A): the one place where control bits are negotiated.
- * Each word of controls has bits we must have, bits we take if they are there, and the bits that
- * the CPU forces on. A bit that must be there and is not ends with a sentence.
+ * What the CPU offers (SDM vol. 3D appendix A), and what we make of it: the one place where control
+ * bits are negotiated. Reading the MSRs and choosing are apart, so that choosing can be tested.
  */
 #ifndef TRIVISOR_VMX_CAPABILITY_H
 #define TRIVISOR_VMX_CAPABILITY_H
 
 #include "types.h"
 
-struct vmx_controls {
-    uint32_t pin, cpu, cpu2, exit, entry;
-    uint64_t basic;           /* IA32_VMX_BASIC */
-    uint32_t cr0_on, cr0_may; /* CR0 bits that must be one; bits that may be one */
+/* The five words of controls. */
+enum vmx_word { WORD_PIN, WORD_CPU, WORD_CPU2, WORD_EXIT, WORD_ENTRY, WORD_COUNT };
+
+/* The capability MSRs as they are. */
+struct vmx_capabilities {
+    uint64_t basic;               /* IA32_VMX_BASIC */
+    uint64_t allowed[WORD_COUNT]; /* low half: bits that must be one; high half: may be one */
+    uint64_t misc;                /* IA32_VMX_MISC */
+    uint64_t ept_vpid;            /* IA32_VMX_EPT_VPID_CAP, 0 where there is none */
+    uint32_t cr0_on, cr0_may;     /* CR0 bits that must be one; bits that may be one */
     uint32_t cr4_on, cr4_may;
-    bool vpid;
 };
 
-/* Returns NULL and fills *controls, or a sentence that says what this CPU lacks. Changes nothing.
- */
-const char *vmx_negotiate(struct vmx_controls *controls);
+/* What we use. */
+struct vmx_controls {
+    uint32_t word[WORD_COUNT];
+    uint32_t must[WORD_COUNT], may[WORD_COUNT]; /* what the CPU allows, for the checker */
+    uint32_t revision;                          /* VMCS revision identifier */
+    uint32_t cr0_on, cr0_may, cr4_on, cr4_may;  /* as in struct vmx_capabilities */
+    uint32_t invept_type, invvpid_type;         /* the narrowest that the CPU has */
+    unsigned timer_shift;                       /* the preemption timer counts TSC >> this */
+};
+
+/* Read the MSRs. Returns NULL, or one sentence: there is no VT-x, or it is off. Changes nothing. */
+const char *vmx_capabilities_read(struct vmx_capabilities *cap);
+
+/* Choose the controls. Returns NULL and fills *controls, or one sentence that says what this CPU
+ * lacks for vtx mode. Pure. */
+const char *vmx_negotiate(const struct vmx_capabilities *cap, struct vmx_controls *controls);
+
+/* Walk the controls that we would use and this CPU has not: call missing(name, consequence). */
+void vmx_controls_missing(const struct vmx_controls *controls,
+                          void (*missing)(const char *name, const char *consequence));
 
 #endif

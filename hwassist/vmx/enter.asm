@@ -1,15 +1,17 @@
-; The world switch of vtx mode (SDM vol. 3C sections 26 and 27).
+; The world switch of vtx mode (SDM vol. 3C chapters 26 and 27).
 ;
-; int vmx_enter(struct vcpu *vcpu, int launched): VMLAUNCH or VMRESUME. Returns 0 after an exit, or
-; 1 when the instruction itself failed (VMfail). ESP, EIP, EFLAGS and the segments are switched by
-; the hardware; the other general registers here. Interrupts stay off throughout: with
-; external-interrupt exiting a pending one causes an exit whatever the host's IF is.
+; int vmx_enter(struct vcpu *vcpu, int launched): VMLAUNCH or, when launched, VMRESUME. Returns 0
+; after an exit, or 1 when the instruction itself failed (VMfail). ESP, EIP, EFLAGS and the segments
+; are switched by the hardware; the other general registers here. Interrupts stay off throughout:
+; with external-interrupt exiting one that waits causes an exit whatever IF is (but see vtx_run).
 
 bits 32
 global vmx_enter, vmx_exit
 
 %include "vcpu.inc"
 
+ARG_VCPU     equ 20             ; from ESP, after four pushes
+ARG_LAUNCHED equ 28             ; after five
 VMCS_HOST_ESP equ 0x6C14
 
 section .text
@@ -19,12 +21,12 @@ vmx_enter:
         push ebx
         push esi
         push edi
-        mov edx, [esp + 20]             ; vcpu
-        push edx
+        mov edx, [esp + ARG_VCPU]
+        push edx                        ; where vmx_exit finds it
         mov eax, VMCS_HOST_ESP
         vmwrite eax, esp
-        cmp dword [esp + 28], 0         ; launched
-        mov eax, [edx + V_EAX]
+        cmp dword [esp + ARG_LAUNCHED], 0
+        mov eax, [edx + V_EAX]          ; MOV keeps the flags
         mov ecx, [edx + V_ECX]
         mov ebx, [edx + V_EBX]
         mov ebp, [edx + V_EBP]
@@ -33,10 +35,10 @@ vmx_enter:
         mov edx, [edx + V_EDX]
         jne .resume
         vmlaunch
-        jmp short .vmfail
+        jmp short .failed
 .resume:
         vmresume
-.vmfail:
+.failed:
         mov eax, 1
         jmp short vmx_return
 

@@ -1,18 +1,11 @@
-/* What the exit-information fields say, as a normalised exit (SDM vol. 3C section 27.2). */
+/* What the exit-information fields say, as a normalised exit (SDM vol. 3C section 27.2). Reads only
+ * the fields that the reason needs. */
 #include "cpu.h"
 #include "emulate.h"
+#include "vmcs.h"
 #include "vmm.h"
 #include "vmx.h"
 #include "x86.h"
-
-/* Exit qualification for port access, table 27-5. */
-#define IO_SIZE 7u
-#define IO_IN (1u << 3)
-#define IO_STRING (1u << 4)
-#define IO_REP (1u << 5)
-/* Instruction information for INS and OUTS, table 27-9. */
-#define INFO_ADDRESS_SHIFT 7
-#define INFO_SEGMENT_SHIFT 15
 
 static void exit_kill(struct exit *exit, const char *reason)
 {
@@ -20,117 +13,109 @@ static void exit_kill(struct exit *exit, const char *reason)
     exit->kill.reason = reason;
 }
 
-uint32_t vmx_event_word(const struct event *event)
+static void exit_exception(struct exit *exit, uint8_t vector)
 {
-    uint32_t type = INFO_TYPE_EXCEPTION;
-    if (event->kind == EVENT_IRQ)
-        type = INFO_TYPE_EXTERNAL;
-    else if (event->kind == EVENT_NMI)
-        type = INFO_TYPE_NMI;
-    else if (event->kind == EVENT_SOFT_INT)
-        type = event->vector == VEC_BP || event->vector == VEC_OF ? INFO_TYPE_SOFT_EXCEPTION
-                                                                  : INFO_TYPE_SOFT_INT;
-    return INFO_VALID | type << INFO_TYPE_SHIFT | event->vector |
-           (event->has_error ? INFO_HAS_ERROR : 0);
+    exit->reason = EXIT_EXCEPTION;
+    exit->exception.event =
+        (struct event){.kind = EVENT_EXCEPTION, .vector = vector, .has_error = vector == VEC_GP};
 }
 
-static void io_exit(struct exit *exit)
+/* An exit whose control was never set: the CPU forces it on, or we know too little of it. */
+static void exit_unexpected(struct exit *exit, enum vmx_reason reason)
 {
-    const uint32_t q = vmcs_read(VMCS_QUALIFICATION);
-    exit->reason = EXIT_IO;
-    exit->io.port = (uint16_t)(q >> 16);
-    exit->io.size = (uint8_t)((q & IO_SIZE) + 1);
-    exit->io.in = q & IO_IN;
-    exit->io.string = q & IO_STRING;
-    exit->io.rep = q & IO_REP;
-    if (!exit->io.string)
-        return;
-    const uint32_t info = vmcs_read(VMCS_INSTRUCTION_INFO);
-    exit->io.addr_size = (info >> INFO_ADDRESS_SHIFT & 7) == 0 ? 2 : 4;
-    exit->io.segment = exit->io.in ? SREG_ES : (uint8_t)(info >> INFO_SEGMENT_SHIFT & 7);
-}
-
-/* Table 27-3. */
-static void cr_exit(struct vcpu *vcpu, struct exit *exit)
-{
-    const uint32_t q = vmcs_read(VMCS_QUALIFICATION), access = q >> 4 & 3;
-    exit->reason = EXIT_CR;
-    exit->cr.number = q & 15;
-    exit->cr.gpr = q >> 8 & 15;
-    exit->cr.write = access != 1;
-    exit->cr.has_value = access >= 2;
-    if (!exit->cr.has_value)
-        return;
-    vmx_store(vcpu);
-    exit->cr.value = access == 2 ? vcpu->cr0 & ~CR0_TS                    /* CLTS */
-                                 : (vcpu->cr0 & ~0xEu) | (q >> 16 & 0xF); /* LMSW: PE only up */
+    static char text[120];
+    const char *what = "a reason unknown to this VMM";
+    switch (reason) {
+#define X(name, number, meaning)                                                                   \
+    case VMX_##name:                                                                               \
+        what = meaning;                                                                            \
+        break;
+        VMX_REASONS(X)
+#undef X
+    }
+    ksnprintf(text, sizeof(text), "VM exit %u, which was not asked for: %s", reason, what);
+    exit_kill(exit, text);
 }
 
 static void entry_failed(struct vcpu *vcpu, struct exit *exit, enum vmx_reason reason)
 {
     exit->reason = EXIT_ENTRY_FAILED;
-    exit->kill.reason = "VM entry could not load the guest's MSRs";
+    exit->kill.reason = "VM entry failed for another reason than the guest's state";
     if (reason == VMX_BAD_GUEST_STATE) {
-        const char *rule = vmx_check_guest(&vmx_of(vcpu)->controls);
+        const char *rule = vmx_check_guest(&vmx_of(vcpu)->controls, vmcs_read);
         exit->kill.reason =
-            rule ? rule : "VM entry refused the guest state; no known rule is broken";
+            rule ? rule : "VM entry refused the guest state, and no known rule is broken";
     }
 }
 
-void vmx_classify(struct vcpu *vcpu, struct exit *exit)
+/*
+ * The exit came while an event was being delivered: it is pending again (section 27.2.4). For the
+ * software ones the canonical EIP is behind the instruction.
+ */
+static bool take_event_back(struct vcpu *vcpu)
 {
-    const uint32_t raw = vmcs_read(VMCS_EXIT_REASON);
-    const enum vmx_reason reason = raw & 0xFFFF;
-    if (raw & VMX_ENTRY_FAILED) {
-        entry_failed(vcpu, exit, reason);
+    const uint32_t info = vmcs_read(VMCS_IDT_EVENT);
+    if (!(info & INFO_VALID))
+        return false;
+    vcpu->pending = vmx_event_decode(info, vmcs_read(VMCS_IDT_EVENT_ERROR));
+    vcpu->pending.cr2 = read_cr2();
+    if (INFO_TYPE(info) >= INFO_SOFT_INT)
+        vcpu->eip += vmcs_read(VMCS_INSTRUCTION_LENGTH);
+    return true;
+}
+
+/* The stack, the IDT, the GDT or the TSS is where the guest has no memory. The hardware would fail
+ * for ever; the delivery in software reads ones there and loses what it writes, as a bus does. */
+static void deliver_by_hand(struct vcpu *vcpu, struct exit *exit)
+{
+    const struct event event = vcpu->pending;
+    vcpu->pending.kind = EVENT_NONE;
+    vmx_store(vcpu);
+    vcpu->int_shadow = 0;
+    vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0);
+    exit->reason = deliver_event(vcpu, &event) ? EXIT_NONE : EXIT_TRIPLE_FAULT;
+}
+
+static void ept_violation(struct vcpu *vcpu, struct exit *exit)
+{
+    const uint32_t q = vmcs_read(VMCS_QUALIFICATION);
+    if (take_event_back(vcpu)) {
+        deliver_by_hand(vcpu, exit);
         return;
     }
-    exit->insn_len = 0;
-    switch (reason) {
-    case VMX_EXTERNAL_INTERRUPT:
-        host_irq_poll();
-        exit->reason = EXIT_HOST_IRQ;
+    if ((q & EPT_LINEAR_VALID) && !(q & EPT_FINAL_ACCESS)) {
+        exit_kill(exit, "the guest's page tables are where it has no memory");
         return;
-    case VMX_EXCEPTION: /* only NMIs exit: the host's */
-        exit->reason = EXIT_NONE;
-        return;
-    case VMX_INTERRUPT_WINDOW:
-        exit->reason = EXIT_IRQ_WINDOW;
-        return;
-    case VMX_TRIPLE_FAULT:
-        exit->reason = EXIT_TRIPLE_FAULT;
-        return;
-    case VMX_TASK_SWITCH:
-        exit_kill(exit, "the guest switched tasks in hardware, which is not supported");
-        return;
-    case VMX_EPT_VIOLATION:
-        exit->reason = EXIT_NESTED_FAULT;
-        exit->fault.gpa = (gpa_t)vmcs_read64(VMCS_GUEST_PHYSICAL);
-        exit->fault.error = vmcs_read(VMCS_QUALIFICATION);
-        return;
-    case VMX_EPT_MISCONFIGURATION:
-        panic("EPT misconfiguration at guest physical %08x",
-              (uint32_t)vmcs_read64(VMCS_GUEST_PHYSICAL));
-    default:
-        break;
     }
+    exit->reason = EXIT_NESTED_FAULT;
+    exit->fault.gpa = (gpa_t)vmcs_read64(VMCS_GUEST_PHYSICAL);
+    exit->fault.gva = q & EPT_LINEAR_VALID ? vmcs_read(VMCS_GUEST_LINEAR) : 0;
+    exit->fault.error = vmx_decode_access(q);
+}
+
+/* Exits at an instruction that the guest has not executed: all but EPT violations. */
+static void instruction_exit(struct vcpu *vcpu, struct exit *exit, enum vmx_reason reason)
+{
+    uint32_t q;
     exit->insn_len = (uint8_t)vmcs_read(VMCS_INSTRUCTION_LENGTH);
     switch (reason) {
+    case VMX_IO:
+        vmx_decode_io(vmcs_read(VMCS_QUALIFICATION), exit);
+        if (!exit->io.string)
+            break;
+        vmx_decode_string(vmcs_read(VMCS_INSTRUCTION_INFO), exit);
+        vmx_store(vcpu); /* the memory operand goes through the guest's segments and tables */
+        break;
     case VMX_CPUID:
         exit->reason = EXIT_CPUID;
         break;
     case VMX_HLT:
         exit->reason = EXIT_HLT;
         break;
-    case VMX_INVD:
-    case VMX_WBINVD:
-        exit->reason = EXIT_CACHE;
-        break;
-    case VMX_IO:
-        io_exit(exit);
-        break;
     case VMX_CR:
-        cr_exit(vcpu, exit);
+        q = vmcs_read(VMCS_QUALIFICATION);
+        vmx_store(vcpu);
+        vmx_decode_cr(q, vcpu->cr0, exit);
         break;
     case VMX_RDMSR:
     case VMX_WRMSR:
@@ -140,8 +125,70 @@ void vmx_classify(struct vcpu *vcpu, struct exit *exit)
     case VMX_VMCALL:
         exit->reason = EXIT_HYPERCALL;
         break;
-    default: /* VMX's own instructions and others that our CPUID does not offer */
-        exit->reason = EXIT_EXCEPTION;
-        exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_UD};
+    case VMX_INVD:
+    case VMX_WBINVD:
+        exit->reason = EXIT_CACHE;
+        break;
+    case VMX_RDPMC: /* our CPUID offers no counter: each number is a wrong one */
+        exit_exception(exit, VEC_GP);
+        break;
+    case VMX_GETSEC:
+    case VMX_VMCLEAR:
+    case VMX_VMLAUNCH:
+    case VMX_VMPTRLD:
+    case VMX_VMPTRST:
+    case VMX_VMREAD:
+    case VMX_VMRESUME:
+    case VMX_VMWRITE:
+    case VMX_VMXOFF:
+    case VMX_VMXON:
+    case VMX_MWAIT:
+    case VMX_MONITOR:
+    case VMX_INVEPT:
+    case VMX_INVVPID:
+    case VMX_XSETBV: /* our CPUID offers none of these */
+        exit_exception(exit, VEC_UD);
+        break;
+    default:
+        exit_unexpected(exit, reason);
+    }
+}
+
+void vmx_classify(struct vcpu *vcpu, struct exit *exit)
+{
+    const uint32_t raw = vmcs_read(VMCS_EXIT_REASON);
+    const enum vmx_reason reason = raw & VMX_REASON_BASIC;
+    if (raw & VMX_ENTRY_FAILED) {
+        entry_failed(vcpu, exit, reason);
+        return;
+    }
+    exit->insn_len = 0;
+    switch (reason) {
+    case VMX_EXTERNAL_INTERRUPT: /* it still waits: we do not acknowledge on exit */
+    case VMX_PREEMPTION_TIMER:
+        host_irq_poll();
+        exit->reason = EXIT_HOST_IRQ;
+        break;
+    case VMX_EXCEPTION:
+        __asm__ volatile("int $2"); /* no exception exits, so it is an NMI, and the host's */
+        exit->reason = EXIT_NONE;
+        break;
+    case VMX_INTERRUPT_WINDOW:
+        exit->reason = EXIT_IRQ_WINDOW;
+        break;
+    case VMX_TRIPLE_FAULT:
+        exit->reason = EXIT_TRIPLE_FAULT;
+        break;
+    case VMX_TASK_SWITCH:
+        exit_kill(exit, "the guest switched tasks in hardware, which is not supported");
+        break;
+    case VMX_EPT_VIOLATION:
+        ept_violation(vcpu, exit);
+        break;
+    case VMX_EPT_MISCONFIGURATION:
+        panic("EPT misconfiguration at guest physical %08x",
+              (uint32_t)vmcs_read64(VMCS_GUEST_PHYSICAL));
+    default:
+        instruction_exit(vcpu, exit, reason);
     }
 }

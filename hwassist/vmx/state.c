@@ -1,30 +1,35 @@
-/* Canonical vCPU state to the guest-state area of the VMCS and back. */
+/* Canonical vCPU state to the guest-state area of the VMCS and back (SDM vol. 3C section 24.4).
+ * CR2 and DR0 to DR3 and DR6 are not in the VMCS: the guest's stay in the CPU, as the host uses
+ * none of them. */
 #include "cpu.h"
+#include "vmcs.h"
 #include "vmx.h"
 #include "x86.h"
 
-static void load_control_registers(struct vcpu *vcpu)
+static void load_control_registers(const struct vcpu *vcpu)
 {
     const struct vmx_controls *c = &vmx_of(vcpu)->controls;
     /* Unrestricted guest: PE and PG are free; NE and the like stay as VMX wants them. */
     const uint32_t forced0 = c->cr0_on & ~(CR0_PE | CR0_PG);
     vmcs_write(VMCS_GUEST_CR0, (vcpu->cr0 | forced0) & c->cr0_may);
     vmcs_write(VMCS_CR0_SHADOW, vcpu->cr0);
-    vmcs_write(VMCS_CR0_MASK, forced0);
     vmcs_write(VMCS_GUEST_CR4, (vcpu->cr4 | c->cr4_on) & c->cr4_may);
     vmcs_write(VMCS_CR4_SHADOW, vcpu->cr4);
     vmcs_write(VMCS_GUEST_CR3, vcpu->cr3);
 }
 
-/* Access rights as VM entry wants them (section 26.3.1.2): usable code and data are accessed. */
+/* Access rights as VM entry wants them (section 26.3.1.2): usable code and data are accessed, the
+ * TSS is busy. A loaded register is; only canonical state made by hand may differ. */
 static uint32_t rights(const struct segment *s, enum sreg reg)
 {
     if (s->attr & SEG_UNUSABLE)
-        return SEG_UNUSABLE;
-    return s->attr | (reg < SREG_LDTR ? SEG_ACCESSED : 0);
+        return s->attr & (SEG_UNUSABLE | SEG_DPL);
+    if (reg == SREG_LDTR)
+        return s->attr;
+    return s->attr | (reg == SREG_TR ? SYS_TSS16_BUSY & ~SYS_TSS16_AVAIL : SEG_ACCESSED);
 }
 
-static void load_segments(struct vcpu *vcpu)
+static void load_segments(const struct vcpu *vcpu)
 {
     for (enum sreg reg = SREG_ES; reg < SREG_COUNT; reg++) {
         const struct segment *s = &vcpu->seg[reg];
@@ -32,11 +37,6 @@ static void load_segments(struct vcpu *vcpu)
         vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_BASE, reg), s->base);
         vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg), s->limit);
         vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg), rights(s, reg));
-    }
-    /* TR must be usable and busy, also before the guest has loaded one. */
-    if (vcpu->seg[SREG_TR].attr & SEG_UNUSABLE) {
-        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, SREG_TR), 0x67);
-        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, SREG_TR), SEG_P | SYS_TSS32_BUSY);
     }
 }
 
@@ -48,7 +48,26 @@ static void store_segments(struct vcpu *vcpu)
         s->base = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_BASE, reg));
         s->limit = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg));
         s->attr = vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg));
+        /* Of an unusable register only SS.DPL, the CPL, is sure to be saved (section 27.3.2). */
+        if (s->attr & SEG_UNUSABLE)
+            s->attr &= SEG_UNUSABLE | (reg == SREG_SS ? SEG_DPL : 0);
     }
+}
+
+static void load_tables(const struct vcpu *vcpu)
+{
+    vmcs_write(VMCS_GUEST_GDTR_BASE, vcpu->gdtr.base);
+    vmcs_write(VMCS_GUEST_GDTR_LIMIT, vcpu->gdtr.limit);
+    vmcs_write(VMCS_GUEST_IDTR_BASE, vcpu->idtr.base);
+    vmcs_write(VMCS_GUEST_IDTR_LIMIT, vcpu->idtr.limit);
+}
+
+static void store_tables(struct vcpu *vcpu)
+{
+    vcpu->gdtr.base = vmcs_read(VMCS_GUEST_GDTR_BASE);
+    vcpu->gdtr.limit = (uint16_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT);
+    vcpu->idtr.base = vmcs_read(VMCS_GUEST_IDTR_BASE);
+    vcpu->idtr.limit = (uint16_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT);
 }
 
 static void load_debug(const struct vcpu *vcpu)
@@ -71,29 +90,31 @@ static void store_debug(struct vcpu *vcpu)
     vcpu->dr[7] = vmcs_read(VMCS_GUEST_DR7);
 }
 
+/* Every RDMSR and WRMSR exits, so that the canonical values are always the current ones. */
+static void load_msrs(const struct vcpu *vcpu)
+{
+    vmcs_write(VMCS_GUEST_SYSENTER_CS, vcpu->sysenter_cs);
+    vmcs_write(VMCS_GUEST_SYSENTER_ESP, vcpu->sysenter_esp);
+    vmcs_write(VMCS_GUEST_SYSENTER_EIP, vcpu->sysenter_eip);
+    vmcs_write64(VMCS_TSC_OFFSET, vcpu->tsc_offset);
+    if (vmx_of(vcpu)->controls.word[WORD_ENTRY] & ENTRY_LOAD_PAT)
+        vmcs_write64(VMCS_GUEST_PAT, vcpu->pat);
+}
+
 void vmx_load(struct vcpu *vcpu)
 {
-    const uint32_t dirty = vcpu->dirty;
-    if (dirty & DIRTY_CR)
+    if (vcpu->dirty & DIRTY_CR)
         load_control_registers(vcpu);
-    if (dirty & DIRTY_CR2)
-        write_cr2(vcpu->cr2); /* not part of the VMCS */
-    if (dirty & DIRTY_SEG)
+    if (vcpu->dirty & DIRTY_CR2)
+        write_cr2(vcpu->cr2);
+    if (vcpu->dirty & DIRTY_SEG)
         load_segments(vcpu);
-    if (dirty & DIRTY_TABLE) {
-        vmcs_write(VMCS_GUEST_GDTR_BASE, vcpu->gdtr.base);
-        vmcs_write(VMCS_GUEST_GDTR_LIMIT, vcpu->gdtr.limit);
-        vmcs_write(VMCS_GUEST_IDTR_BASE, vcpu->idtr.base);
-        vmcs_write(VMCS_GUEST_IDTR_LIMIT, vcpu->idtr.limit);
-    }
-    if (dirty & DIRTY_DR)
+    if (vcpu->dirty & DIRTY_TABLE)
+        load_tables(vcpu);
+    if (vcpu->dirty & DIRTY_DR)
         load_debug(vcpu);
-    if (dirty & DIRTY_MSR) {
-        vmcs_write(VMCS_GUEST_SYSENTER_CS, vcpu->sysenter_cs);
-        vmcs_write(VMCS_GUEST_SYSENTER_ESP, vcpu->sysenter_esp);
-        vmcs_write(VMCS_GUEST_SYSENTER_EIP, vcpu->sysenter_eip);
-        vmcs_write64(VMCS_TSC_OFFSET, vcpu->tsc_offset);
-    }
+    if (vcpu->dirty & DIRTY_MSR)
+        load_msrs(vcpu);
     vcpu->dirty = 0;
 }
 
@@ -107,9 +128,6 @@ void vmx_store(struct vcpu *vcpu)
     vcpu->cr3 = vmcs_read(VMCS_GUEST_CR3);
     vcpu->cr2 = read_cr2();
     store_segments(vcpu);
-    vcpu->gdtr = (struct table_reg){vmcs_read(VMCS_GUEST_GDTR_BASE),
-                                    (uint16_t)vmcs_read(VMCS_GUEST_GDTR_LIMIT)};
-    vcpu->idtr = (struct table_reg){vmcs_read(VMCS_GUEST_IDTR_BASE),
-                                    (uint16_t)vmcs_read(VMCS_GUEST_IDTR_LIMIT)};
+    store_tables(vcpu);
     store_debug(vcpu);
 }

@@ -5,40 +5,94 @@
 #include "capability.h"
 #include "tables.h"
 #include "vcpu.h"
-#include "vmcs.h"
+#include "vmcs_fields.h"
 
+#define MSR_FEATURE_CONTROL 0x3Au /* SDM vol. 3C section 23.7 */
+#define FEATURE_LOCKED 1u
+#define FEATURE_VMXON 4u
+
+/* The mode's own state of a vCPU: one page. */
 struct vmx {
     struct vmx_controls controls;
-    void *vmxon, *vmcs;
+    void *vmcs; /* the VMCS region */
     struct nested_map map;
-    bool launched;
-    bool event_pending; /* VMCS_ENTRY_EVENT is valid */
+    uint16_t vpid;  /* 0: the CPU has no VPIDs, or none was free */
+    bool launched;  /* the VMCS has been entered since VMCLEAR */
+    bool window;    /* EXIT_IRQ_WINDOW is asked for */
+    uint8_t shadow; /* what the VMCS says about blocking by STI and MOV SS */
+    uint32_t exit_eip;
     uint64_t entries;
 };
 
-static inline struct vmx *vmx_of(struct vcpu *vcpu)
+static inline struct vmx *vmx_of(const struct vcpu *vcpu)
 {
     return vcpu->backend;
 }
 
+/* enter.asm: VMLAUNCH or, when launched, VMRESUME. Returns 0 after an exit; 1 when the instruction
+ * itself failed. vmx_exit is where the CPU arrives on an exit. */
 int vmx_enter(struct vcpu *vcpu, int launched);
 void vmx_exit(void);
 
-/* CR4 bits that the guest must not see or change: VMXE is the host's. */
-#define CR4_HIDDEN CR4_VMXE
+/*
+ * operation.c: VMX operation of this CPU, and the VMCS that is current in it.
+ * vmx_open: enter VMX operation if nobody has, and give vmx a clear, current VMCS and a VPID.
+ * Returns NULL, or one sentence (then nothing is left behind). vmx_close undoes it.
+ * vmx_make_current: before any access to the VMCS of this vmx.
+ * vmx_flush: drop all translations of the guest.
+ */
+const char *vmx_open(struct vmx *vmx);
+void vmx_close(struct vmx *vmx);
+void vmx_make_current(struct vmx *vmx);
+void vmx_flush(const struct vmx *vmx);
 
-/* state.c: canonical vCPU <-> guest-state area. load honours vcpu->dirty. */
+/* setup.c: all fields of the current VMCS that never change while the guest runs. */
+void vmx_setup(const struct vmx *vmx);
+
+/* state.c: canonical vCPU to guest-state area and back. load loads what vcpu->dirty names. */
 void vmx_load(struct vcpu *vcpu);
 void vmx_store(struct vcpu *vcpu);
 
 /* exits.c: exit information to a normalised exit. */
 void vmx_classify(struct vcpu *vcpu, struct exit *exit);
-/* An event as interruption information. */
-uint32_t vmx_event_word(const struct event *event);
 
-/* check.c: which rule of the checks on guest state (SDM vol. 3C section 26.3.1) the VMCS breaks;
- * NULL: none that is known. And the text of a VM-instruction error (section 30.4). */
-const char *vmx_check_guest(const struct vmx_controls *controls);
+/*
+ * event.c, pure: events as interruption information.
+ * vmx_event_info: what VM entry wants. In real mode no error code is pushed.
+ * vmx_event_length: bytes of the instruction for a software interrupt, which VM entry adds to EIP;
+ * 0 for the others. The canonical EIP is behind the instruction already.
+ * vmx_event_decode: an event whose delivery an exit cut short; length as above.
+ */
+uint32_t vmx_event_info(const struct event *event, bool protected_mode);
+uint32_t vmx_event_length(const struct event *event);
+struct event vmx_event_decode(uint32_t info, uint32_t error);
+/* The interruptibility state for SHADOW_ bits that VM entry accepts with these flags. */
+uint32_t vmx_interruptibility(uint8_t shadow, uint32_t eflags);
+
+/*
+ * qualification.c, pure: exit qualifications, SDM vol. 3C tables 27-3, 27-5, 27-7.
+ * vmx_decode_string: for INS and OUTS, after vmx_decode_io, from the VM-exit instruction
+ * information. vmx_decode_cr: cr0 is the guest's, used for CLTS and LMSW.
+ */
+void vmx_decode_io(uint32_t qualification, struct exit *exit);
+void vmx_decode_string(uint32_t info, struct exit *exit);
+void vmx_decode_cr(uint32_t qualification, uint32_t cr0, struct exit *exit);
+/* An EPT violation's access as PF_ bits. */
+uint32_t vmx_decode_access(uint32_t qualification);
+#define EPT_LINEAR_VALID (1u << 7) /* GUEST_LINEAR is valid */
+#define EPT_FINAL_ACCESS (1u << 8) /* the access itself, not the walk of the guest's tables */
+
+/*
+ * check.c, pure: the checks of VM entry in software (SDM vol. 3C sections 26.2 and 26.3), so that
+ * a refused entry names the broken rule. get reads a field of the VMCS. NULL: no known rule.
+ */
+typedef uint32_t (*vmcs_reader)(enum vmcs_field field);
+const char *vmx_check_controls(const struct vmx_controls *controls, vmcs_reader get);
+const char *vmx_check_host(const struct vmx_controls *controls, vmcs_reader get);
+const char *vmx_check_guest(const struct vmx_controls *controls, vmcs_reader get);
+/* The text of a VM-instruction error, section 30.4, and two of the numbers. */
+#define VM_ERROR_CONTROLS 7u
+#define VM_ERROR_HOST_STATE 8u
 const char *vmx_instruction_error(uint32_t number);
 
 #endif

@@ -107,13 +107,50 @@ Test(nested_tables, npt_leaves_are_user_pages)
     nested_free(&map);
 }
 
-Test(nested_tables, failure_leaves_nothing_behind)
+/* The last page of a VM's memory need not end a 2 MB piece; its pages then are small ones. */
+Test(nested_tables, odd_sizes_end_where_memory_ends)
 {
-    for (unsigned pages = 0; pages < 4; pages++) {
+    const struct vm odd = {.ram_hpa = RAM_HPA, .ram_size = (6u << 20) + 0x3000, .vga_hpa = 0xB8000};
+    struct nested_map map = new_map(POOL);
+    hpa_t hpa;
+    cr_assert_null(nested_build(&map, NESTED_NPT, &odd));
+    cr_expect_eq(map.large_pages, 2);
+    cr_expect(nested_lookup(&map, (6u << 20) + 0x2FFF, &hpa));
+    cr_expect_eq(hpa, RAM_HPA + (6u << 20) + 0x2FFF);
+    cr_expect_not(nested_lookup(&map, (6u << 20) + 0x3000, &hpa));
+    nested_free(&map);
+    cr_expect_eq(in_use(), 0, "pages leaked");
+}
+
+/* Host memory that is not 2 MB aligned cannot be mapped by large pages. */
+Test(nested_tables, unaligned_memory_gets_small_pages)
+{
+    const struct vm odd = {
+        .ram_hpa = RAM_HPA + PAGE_SIZE, .ram_size = 4u << 20, .vga_hpa = 0xB8000};
+    struct nested_map map = new_map(POOL);
+    hpa_t hpa;
+    cr_assert_null(nested_build(&map, NESTED_EPT, &odd));
+    cr_expect_eq(map.large_pages, 0);
+    cr_expect(nested_lookup(&map, 0x345678, &hpa));
+    cr_expect_eq(hpa, RAM_HPA + PAGE_SIZE + 0x345678);
+    nested_free(&map);
+}
+
+static void check_every_shortage(enum nested_format format, unsigned needed)
+{
+    for (unsigned pages = 0; pages <= needed; pages++) {
         struct nested_map map = new_map(pages);
-        const char *why = nested_build(&map, NESTED_EPT, &vm);
-        if (pages < 4)
-            cr_expect_not_null(why, "with %u pages", pages);
+        const char *why = nested_build(&map, format, &vm);
+        cr_expect_eq(!why, pages == needed, "with %u pages: %s", pages, why ? why : "success");
+        if (!why)
+            nested_free(&map);
         cr_expect_eq(in_use(), 0, "with %u pages", pages);
     }
+}
+
+/* One table of each level. */
+Test(nested_tables, failure_leaves_nothing_behind)
+{
+    check_every_shortage(NESTED_NPT, 3);
+    check_every_shortage(NESTED_EPT, 4);
 }
