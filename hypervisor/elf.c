@@ -46,6 +46,21 @@ bool elf_gva_to_gpa(const void *image, uint32_t size, uint32_t gva, gpa_t *gpa)
     return false;
 }
 
+const void *elf_file_bytes(const void *image, uint32_t size, uint32_t gva, uint32_t n)
+{
+    struct elf_view elf;
+    if (!elf_open(&elf, image, size))
+        return NULL;
+    for (unsigned i = 0; i < elf.segment_count; i++) {
+        const struct elf_segment *s = &elf.segments[i];
+        const uint32_t at = gva - s->vaddr;
+        if (s->type == PT_LOAD && gva >= s->vaddr && at < s->filesz && n <= s->filesz - at &&
+            s->offset <= size && at <= size - s->offset)
+            return elf_bytes(&elf, s->offset + at, n);
+    }
+    return NULL;
+}
+
 static uint32_t round4(uint32_t n)
 {
     return (n + 3) & ~3u;

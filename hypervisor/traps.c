@@ -10,7 +10,7 @@ uint64_t host_gdt[8192] __attribute__((aligned(4096)));
 static uint64_t host_idt[256] __attribute__((aligned(4096)));
 struct host_tss host_tss __attribute__((aligned(128)));
 void (*host_user_trap)(void);
-uint32_t host_fixup_from, host_fixup_to;
+uint32_t host_fixup_from, host_fixup_end, host_fixup_to;
 volatile bool host_work;
 
 extern const uint32_t host_stubs[256];
@@ -128,7 +128,7 @@ void host_trap(struct host_frame *frame)
         frame->eflags &= ~FL_TF;
         return;
     }
-    if (frame->eip == host_fixup_from && frame->vector < 32) {
+    if (frame->eip >= host_fixup_from && frame->eip < host_fixup_end && frame->vector < 32) {
         frame->eip = host_fixup_to;
         frame->eax = frame->vector;
         frame->edx = frame->error;

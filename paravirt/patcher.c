@@ -175,9 +175,21 @@ static uint8_t *kernel_bytes(const struct vm *vm, uint32_t gva, uint32_t n)
     return guest_ram(vm, first, n);
 }
 
-static bool check_site(const struct vm *vm, const struct pv_site *site, char *why, unsigned size)
+/* Does the site touch one of the pages that must hold nothing else? */
+static bool on_page(const struct pv_site *site, uint32_t page)
+{
+    return site->gva + PV_SITE_LEN > page && site->gva < page + PAGE_SIZE;
+}
+
+static bool check_site(const struct vm *vm, const struct pv_note *note, const struct pv_site *site,
+                       char *why, unsigned size)
 {
     uint8_t want[PV_SITE_LEN];
+    if (on_page(site, note->hypercall_page) || on_page(site, note->shared_page)) {
+        ksnprintf(why, size, "the site at %08x lies on the hypercall page or the shared page",
+                  site->gva);
+        return false;
+    }
     const uint8_t *have = kernel_bytes(vm, site->gva, PV_SITE_LEN);
     if (site->len != PV_SITE_LEN || !pv_plain_bytes(site->op, want)) {
         ksnprintf(why, size,
@@ -212,16 +224,16 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
     p->hypercall_page = kernel_bytes(vm, p->note.hypercall_page, PAGE_SIZE);
     p->shared = (struct pv_shared *)kernel_bytes(vm, p->note.shared_page, PAGE_SIZE);
     if (((p->note.hypercall_page | p->note.shared_page) & ~PAGE_MASK) || !p->hypercall_page ||
-        !p->shared)
+        !p->shared || p->note.hypercall_page == p->note.shared_page)
         return "the hypercall or shared page of the guest kernel's note is not a page of the "
                "kernel";
     const uint32_t bytes = p->note.sites_end - p->note.sites;
-    p->sites = (const struct pv_site *)kernel_bytes(vm, p->note.sites, bytes ? bytes : 1);
+    p->sites = elf_file_bytes(vm->image, vm->image_size, p->note.sites, bytes);
     if (p->note.sites_end < p->note.sites || bytes % sizeof(struct pv_site) || !p->sites)
         return "the site table of the guest kernel's note is not inside the kernel";
     p->site_count = bytes / sizeof(struct pv_site);
     for (uint32_t i = 0; i < p->site_count; i++) {
-        if (!check_site(vm, &p->sites[i], why, size))
+        if (!check_site(vm, &p->note, &p->sites[i], why, size))
             return why;
     }
     return NULL;

@@ -85,11 +85,15 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
     const struct insn *insn = fetch(sw, &buf, exit);
     if (!insn)
         return;
+    const bool single_step = sw->vcpu->eflags & FL_TF;
     switch (emulate(sw->vcpu, insn, exit)) {
     case EMU_DONE:
         exit->reason = reason_of(insn->op);
+        sw->step_due = single_step && exit->reason != EXIT_SOFT_INT;
         break;
     case EMU_EXIT:
+        sw->step_due = single_step;
+        break;
     case EMU_FAULT:
         break;
     case EMU_UNHANDLED:
@@ -147,8 +151,8 @@ static void scan_here(struct sw *sw, struct exit *exit)
         return;
     /* The guest has no code there. What hardware would raise, the fetch finds out. */
     if (fetch_decode(vcpu, &insn, exit))
-        exit_kill(exit, "the guest executes from memory that is not RAM, or across the end of a "
-                        "16 MB region of the code window");
+        exit_kill(exit, "the code window cannot hold the code at EIP: it is not RAM, or it crosses "
+                        "the end of a 16 MB region, or the VMM's memory is out");
 }
 
 /* A fetch fault of the guest kernel: its EIP is outside of what the window shows. */
@@ -236,7 +240,7 @@ static void debug(struct sw *sw, struct exit *exit)
         if (!guest_tf)
             return;
     }
-    vcpu->dr[6] |= 0x4000u; /* BS: single step, SDM vol. 3B section 17.2.3 */
+    vcpu->dr[6] |= DR6_BS;
     exit_exception(exit, VEC_DB, false, 0);
 }
 

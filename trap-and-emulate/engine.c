@@ -160,7 +160,8 @@ static void load_state(struct sw *sw, bool user)
     if (!sw->loaded) {
         host_tss.esp0 = (uint32_t)(&sw->frame + 1);
         host_user_trap = sw_user_trap;
-        host_fixup_from = (uint32_t)sw_enter_iret;
+        host_fixup_from = (uint32_t)sw_enter_loads;
+        host_fixup_end = (uint32_t)sw_enter_end;
         host_fixup_to = (uint32_t)sw_enter_failed;
         sw->loaded = true;
     }
@@ -179,6 +180,13 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
         exit->reason = EXIT_KILL;
         exit->kill.reason = "the guest entered real or virtual-8086 mode, which software modes do "
                             "not run";
+        return;
+    }
+    if (sw->step_due) {
+        sw->step_due = false;
+        vcpu->dr[6] |= DR6_BS;
+        exit->reason = EXIT_EXCEPTION;
+        exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
         return;
     }
     const bool user = vcpu_cpl(vcpu) == 3;
@@ -211,6 +219,7 @@ void sw_inject(struct vcpu *vcpu, const struct event *event)
 {
     struct sw *sw = sw_of(vcpu);
     sw_step_end(sw);
+    sw->step_due = false;
     sw->bounces++;
     if (!deliver_event(vcpu, event))
         sw->triple_fault = true;
@@ -219,7 +228,7 @@ void sw_inject(struct vcpu *vcpu, const struct event *event)
 bool sw_can_take_irq(struct vcpu *vcpu)
 {
     const struct sw *sw = sw_of(vcpu);
-    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE;
+    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE && !sw->step_due;
 }
 
 /* With IF clear, whatever sets it comes here anyway. In an interrupt shadow one instruction must

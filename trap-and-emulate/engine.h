@@ -88,6 +88,7 @@ struct sw {
     } open[STEP_PAGES]; /* pages that the stepped instruction may write */
     unsigned open_count;
 
+    bool step_due; /* the guest single-steps, and the VMM executed its instruction: #DB is next */
     bool triple_fault;
     bool umip; /* CR4.UMIP is on: SGDT SIDT SLDT STR SMSW trap by themselves */
     uint64_t bounces;
@@ -145,6 +146,6 @@ void sw_segments_choose(struct sw *sw);
 /* enter.asm: run until the next trap. */
 void sw_enter(struct vcpu *vcpu, struct sw_frame *frame);
 void sw_user_trap(void);
-extern char sw_enter_iret[], sw_enter_failed[];
+extern char sw_enter_loads[], sw_enter_end[], sw_enter_failed[];
 
 #endif

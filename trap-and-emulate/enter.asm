@@ -6,7 +6,7 @@
 ;      and returns from sw_enter to C.
 
 bits 32
-global sw_enter, sw_user_trap, sw_enter_iret, sw_enter_failed
+global sw_enter, sw_user_trap, sw_enter_loads, sw_enter_end, sw_enter_failed
 
 HOST_DS equ 0xFFE8
 
@@ -31,12 +31,14 @@ sw_enter:
         mov edx, [esp + 24]             ; frame
         mov [current_vcpu], eax
         mov [host_esp], esp
+        mov [current_frame], edx
         mov ecx, [eax + V_ECX]
         mov ebx, [eax + V_EBX]
         mov ebp, [eax + V_EBP]
         mov esi, [eax + V_ESI]
         mov edi, [eax + V_EDI]
         lea esp, [edx + F_EIP]
+sw_enter_loads:
         mov gs, [edx + F_GS]
         mov fs, [edx + F_FS]
         mov es, [edx + F_ES]
@@ -45,18 +47,20 @@ sw_enter:
         mov ds, [edx + F_DS]
         pop eax
         pop edx
-sw_enter_iret:
         iretd
+sw_enter_end:
 
-; The IRET faulted (host_fixup_from): nothing of the guest ran. EAX vector, EDX error code; the
-; guest's other registers are unchanged in the vCPU and in the frame.
+; A segment load or the IRET faulted (host_fixup_from): nothing of the guest ran. EAX vector, EDX
+; error code; the guest's registers are unchanged in the vCPU. The trap's own frame lay over the
+; selectors in struct sw_frame: store those that are loaded.
 sw_enter_failed:
-        mov [ss:esp - F_EIP + F_VECTOR], eax
-        mov [ss:esp - F_EIP + F_ERROR], edx
-        mov [ss:esp - F_EIP + F_DS], ds ; the trap frame lay over these
-        mov [ss:esp - F_EIP + F_ES], es
-        mov [ss:esp - F_EIP + F_FS], fs
-        mov [ss:esp - F_EIP + F_GS], gs
+        mov ecx, [ss:current_frame]
+        mov [ss:ecx + F_VECTOR], eax
+        mov [ss:ecx + F_ERROR], edx
+        mov [ss:ecx + F_DS], ds
+        mov [ss:ecx + F_ES], es
+        mov [ss:ecx + F_FS], fs
+        mov [ss:ecx + F_GS], gs
         mov eax, HOST_DS
         mov ds, eax
         mov es, eax
@@ -94,4 +98,5 @@ section .bss
 alignb 4
 current_vcpu: resd 1
 host_esp:     resd 1
+current_frame: resd 1
 scratch:      resd 1

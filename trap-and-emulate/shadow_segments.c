@@ -136,7 +136,8 @@ static void collect(struct sw *sw, enum sreg reg, uint16_t real, uint16_t select
     struct event fault;
     uint64_t raw;
     sw->loaded_sel[reg] = real;
-    if (!(selector & ~SEL_RPL)) {
+    /* A selector of the host's own at the end of the table: hardware would have refused it. */
+    if (!(selector & ~SEL_RPL) || selector >= HOST_SELECTORS) {
         *seg = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
     } else if (!(selector & SEL_TI) && selector >> 3 < DECODED_MAX &&
                selector >> 3 < sw->gdt_entries) {
@@ -175,12 +176,15 @@ static uint16_t choose_anew(struct sw *sw, enum sreg reg)
     const struct segment *seg = &sw->vcpu->seg[reg];
     const bool stack_or_code = reg == SREG_SS || reg == SREG_CS;
     uint64_t *gdt = sw->gdt[sw->user ? SHADOW_USER : SHADOW_KERNEL];
-    if ((seg->attr & SEG_UNUSABLE) && !stack_or_code)
+    const bool unreadable = (seg->attr & (SEG_CODE | SEG_RW)) == SEG_CODE;
+    if (((seg->attr & SEG_UNUSABLE) || unreadable) && !stack_or_code)
         return seg->selector & SEL_RPL;
     struct segment real = *seg;
     real.attr = (real.attr & ~SEG_UNUSABLE) | SEG_DPL | SEG_P | SEG_S | SEG_ACCESSED;
-    if (reg != SREG_CS && !(real.attr & SEG_CODE))
-        real.attr |= stack_or_code ? SEG_RW : 0;
+    if (reg == SREG_SS) /* must be writable data, whatever the guest made of it */
+        real.attr = (real.attr & ~SEG_CODE) | SEG_RW;
+    if (reg == SREG_CS)
+        real.attr |= SEG_CODE;
     uint64_t want = descriptor_encode(&real);
     const uint16_t selector = seg->selector;
     if (!(selector & SEL_TI) && selector < HOST_SELECTORS && gdt[selector >> 3] == want)

@@ -55,29 +55,45 @@ static struct code_page *page_of(struct window_region *r, gva_t gva)
     return (gva & REGION_MASK) == r->base ? r->page[(gva - r->base) >> PAGE_SHIFT] : NULL;
 }
 
-/* Drop a page, and its predecessor when that one's last instruction reaches into it. */
+static struct code_page *any_region_page(struct sw *sw, gva_t gva)
+{
+    struct code_page *page = NULL;
+    for (int i = 0; i < WINDOW_REGIONS && !page; i++) {
+        if (sw->window.region[i].used)
+            page = page_of(&sw->window.region[i], gva);
+    }
+    return page;
+}
+
+/* Drop a page, and those before it as long as their last instruction reaches into the next. */
 static void drop(void *opaque, struct code_page *page)
 {
     struct sw *sw = opaque;
-    for (int i = 0; i < WINDOW_REGIONS; i++) {
-        struct window_region *r = &sw->window.region[i];
-        struct code_page *before = r->used ? page_of(r, page->gva - PAGE_SIZE) : NULL;
-        if (before && before->bound && before->straddles)
-            drop(sw, before);
+    while (page) {
+        struct code_page *before = any_region_page(sw, page->gva - PAGE_SIZE);
+        clear_page(sw, page);
+        page = before && before->bound && before->straddles ? before : NULL;
     }
-    clear_page(sw, page);
 }
 
+/* NULL when there are too many code pages or too little memory. */
 static struct code_page *new_page(struct sw *sw, struct window_region *r, gva_t gva)
 {
     const uint32_t index = (gva - r->base) >> PAGE_SHIFT;
     uint64_t **pt = &r->pt[index >> 9];
+    if (sw->window.count >= WINDOW_MAX_PAGES)
+        return NULL;
     struct code_page *page = page_alloc();
     uint8_t *copy = page_alloc();
     if (!*pt)
         *pt = page_alloc();
-    if (!page || !copy || !*pt)
-        panic("out of memory for the code window (%u pages)", sw->window.count);
+    if (!page || !copy || !*pt) {
+        if (page)
+            page_free(page);
+        if (copy)
+            page_free(copy);
+        return NULL;
+    }
     page->gva = gva & PAGE_MASK;
     page->copy = copy;
     page->next = sw->window.all;
@@ -139,6 +155,8 @@ static struct code_page *bind_page(void *opaque, gva_t gva)
         return NULL;
     if (!page)
         page = new_page(sw, r, gva);
+    if (!page)
+        return NULL;
     page->gpa = walk.gpa & PAGE_MASK;
     page->global = walk.global;
     page->bound = true;
@@ -172,8 +190,6 @@ bool window_show(struct sw *sw, gva_t gva)
 {
     struct window *w = &sw->window;
     int found = -1;
-    if (w->count >= WINDOW_MAX_PAGES)
-        drop_everything(sw);
     for (int i = 0; i < WINDOW_REGIONS; i++) {
         if (w->region[i].used && w->region[i].base == (gva & REGION_MASK))
             found = i;
@@ -210,8 +226,16 @@ struct code_page *window_lookup(struct sw *sw, gva_t gva)
     return r ? page_of(r, gva) : NULL;
 }
 
+/* Pages that one instruction needs: with fewer left, all are dropped and scanning starts again. */
+#define PAGES_NEEDED 2
+
 enum scan_result window_scan(struct sw *sw, gva_t gva, int bits)
 {
+    if (sw->window.count + PAGES_NEEDED > WINDOW_MAX_PAGES) {
+        drop_everything(sw);
+        if (!window_show(sw, gva))
+            return SCAN_UNMAPPED;
+    }
     return scan(&sw->window.source, gva, bits, SCAN_BUDGET, &sw->window.stats);
 }
 

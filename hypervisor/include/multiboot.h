@@ -36,6 +36,10 @@ bool multiboot_find_note(const void *image, uint32_t size, const char *name, uin
 /* Virtual to physical address by the ELF's program headers (p_vaddr, p_paddr). */
 bool elf_gva_to_gpa(const void *image, uint32_t size, uint32_t gva, gpa_t *gpa);
 
+/* n bytes of the file that are loaded at gva, or NULL when they are not all in one segment's file
+ * part. Unlike guest memory, the guest cannot change them. */
+const void *elf_file_bytes(const void *image, uint32_t size, uint32_t gva, uint32_t n);
+
 /* The function that holds gva and the offset inside it, from .symtab; NULL when unknown. */
 const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset);
 

@@ -98,11 +98,11 @@ struct host_frame {
 extern void (*host_user_trap)(void);
 
 /*
- * The one instruction of the VMM that may fault because of a guest: the IRET of the software modes'
- * entry (CS limit, for instance). A fault at host_fixup_from continues at host_fixup_to, with the
- * vector in EAX and the error code in EDX.
+ * The instructions of the VMM that may fault because of a guest: segment loads and IRET of the
+ * software modes' entry (a CS limit below EIP, for instance). A fault in host_fixup_from up to
+ * host_fixup_end continues at host_fixup_to, with the vector in EAX and the error code in EDX.
  */
-extern uint32_t host_fixup_from, host_fixup_to;
+extern uint32_t host_fixup_from, host_fixup_end, host_fixup_to;
 
 /* Run the handler of host interrupt vector (HOST_IRQ_BASE..+15): for a mode that took it itself. */
 #define HOST_IRQ_BASE 0x20u

@@ -193,7 +193,7 @@ Test(patcher, refuses_what_does_not_fit)
 {
     struct kernel *k = kernel_new();
     struct pv_note *note = &k->image.note.note;
-    struct pv_site *sites = (struct pv_site *)(k->vm.ram + GPA + 0x3000);
+    struct pv_site *sites = (struct pv_site *)k->image.pages[3];
 
     note->abi_version = 99;
     cr_expect_not_null(open_it(k));
@@ -223,8 +223,21 @@ Test(patcher, refuses_what_does_not_fit)
     sites[0].op = PV_OP_CLI;
     sites[0].gva = 0xFFFFFFFCu;
     cr_expect_not_null(open_it(k), "site wraps");
+    sites[0].gva = HYPERCALL - 4;
+    cr_expect_not_null(open_it(k), "site reaches into the hypercall page");
+    sites[0].gva = SHARED + 0x20;
+    cr_expect_not_null(open_it(k), "site on the shared page");
     sites[0].gva = GVA;
+    note->shared_page = HYPERCALL;
+    cr_expect_not_null(open_it(k), "one page for both");
+    note->shared_page = SHARED;
     cr_assert_null(open_it(k));
+
+    /* What the guest does to its own copy of the table later changes nothing. */
+    memset(k->vm.ram + GPA + 0x3000, 0xFF, PAGE_SIZE);
+    patcher_apply(&k->patcher, &k->vm);
+    patcher_undo(&k->patcher, &k->vm);
+    cr_expect_eq(memcmp(k->vm.ram + GPA, k->image.pages[0], PAGE_SIZE), 0);
     kernel_free(k);
 }
 
