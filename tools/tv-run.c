@@ -86,15 +86,21 @@ static void talk(struct emu_run *run)
 /* Input from a pipe: a line for each prompt, so that none is lost while the guest boots. */
 static void feed(struct emu_run *run)
 {
-    char *line = NULL;
-    size_t room = 0;
+    char line[256]; /* as long as the guest's own */
     while (emu_expect(run, PROMPT, 3600)) {
-        ssize_t n = getline(&line, &room, stdin);
-        if (n <= 0)
+        if (!fgets(line, sizeof(line), stdin))
             break;
+        if (!line[0]) {
+            fprintf(stderr, "tv-run: the input is not text\n");
+            break;
+        }
+        if (strlen(line) == sizeof(line) - 1 && !strchr(line, '\n')) {
+            fprintf(stderr, "tv-run: an input line has more than %zu characters\n",
+                    sizeof(line) - 2);
+            break;
+        }
         emu_type(run, line);
     }
-    free(line);
     emu_kill(run);
 }
 
@@ -194,6 +200,11 @@ int main(int argc, char **argv)
     else
         fprintf(stderr, "\ntv-run: %s\n",
                 run.outcome == EMU_STOPPED ? "stopped" : xasprintf("guest status %d", status));
+    const bool lost = run.echo_failed;
     emu_free(&run);
+    if (lost) {
+        fprintf(stderr, "tv-run: the output could not be written\n");
+        return STATUS_FAILED;
+    }
     return status;
 }

@@ -199,8 +199,10 @@ static void take(struct emu_run *run, const char *bytes, ssize_t n)
         if (bytes[i] != '\r' && bytes[i])
             text_add(&run->console, bytes + i, 1);
     }
-    if (run->spec.echo_fd >= 0 && write(run->spec.echo_fd, bytes, (size_t)n) < 0)
+    if (run->spec.echo_fd >= 0 && write(run->spec.echo_fd, bytes, (size_t)n) < 0) {
+        run->echo_failed = true;
         run->spec.echo_fd = -1;
+    }
 }
 
 /* Read everything that a descriptor has now; false when there was nothing. */

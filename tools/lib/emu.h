@@ -32,6 +32,7 @@ enum emu_outcome {
 };
 
 struct emu_run {
+    bool echo_failed; /* the console could not be copied to echo_fd */
     struct emu_spec spec;
     struct proc proc;
     bool running;
