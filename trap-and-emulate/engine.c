@@ -146,7 +146,7 @@ static void load_state(struct sw *sw, bool user)
     const bool switched = !sw->loaded || sw->user != user;
     if (vcpu->dirty & (DIRTY_CR | DIRTY_MSR))
         load_control(sw);
-    if (vcpu->dirty & (DIRTY_TABLE | DIRTY_CR))
+    if (vcpu->dirty & DIRTY_TABLE) /* a new mapping of the old table: sw_tlb_flush_all() looks */
         sw->gdt_stale = true;
     if (sw->gdt_stale)
         sw_gdt_refresh(sw);
