@@ -246,18 +246,17 @@ void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
     shadow_drop_page(&sw->shadow, gva);
     if (sw->policy->window)
         window_revalidate_page(sw, gva);
+    if (gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE)
+        sw->gdt_stale = true;
 }
 
 void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 {
     struct sw *sw = sw_of(vcpu);
-    struct walk walk;
-    uint32_t error;
     shadow_drop_all(&sw->shadow, global_too);
     if (sw->policy->window)
         window_revalidate(sw, global_too);
-    if (!guest_walk(vcpu, vcpu->gdtr.base, ACCESS_PEEK, &walk, &error) || !sw->gdt_pages ||
-        (walk.gpa & PAGE_MASK) != sw->gdt_page[0])
+    if (sw_gdt_moved(sw))
         sw->gdt_stale = true;
 }
 

@@ -138,6 +138,8 @@ void sw_page_written(struct vm *vm, gpa_t page);
 const char *sw_segments_init(struct sw *sw);
 void sw_segments_free(struct sw *sw);
 void sw_gdt_refresh(struct sw *sw);
+/* Do the guest's tables map the GDT to other pages than those it was read from? */
+bool sw_gdt_moved(const struct sw *sw);
 /* After an exit: canonical segment registers for those the guest has loaded natively. */
 void sw_segments_collect(struct sw *sw);
 /* Before an entry: real selectors for the canonical ones, into sw->frame. */

@@ -51,20 +51,35 @@ static bool is_watched(const struct sw *sw, gpa_t page)
     return false;
 }
 
-/* Watch the guest pages that hold the GDT, so that writes are noticed. */
-static void watch_gdt(struct sw *sw, gva_t first, uint32_t bytes)
+/* The guest pages that hold the GDT as the guest maps it now; returns their number. */
+static unsigned find_gdt(const struct sw *sw, gpa_t page[GDT_PAGES_MAX])
 {
-    struct vm *vm = sw->vcpu->vm;
+    const struct table_reg *gdtr = &sw->vcpu->gdtr;
+    const uint32_t span = (gdtr->base & ~PAGE_MASK) + gdtr->limit + 1u;
     struct walk walk;
     uint32_t error;
-    gpa_t page[GDT_PAGES_MAX];
     unsigned n = 0;
-    const uint32_t span = (first & ~PAGE_MASK) + bytes;
     for (uint32_t at = 0; at < span && n < GDT_PAGES_MAX; at += PAGE_SIZE) {
-        if (guest_walk(sw->vcpu, (first & PAGE_MASK) + at, ACCESS_PEEK, &walk, &error) &&
-            guest_ram(vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
+        if (guest_walk(sw->vcpu, (gdtr->base & PAGE_MASK) + at, ACCESS_PEEK, &walk, &error) &&
+            guest_ram(sw->vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
             page[n++] = walk.gpa & PAGE_MASK;
     }
+    return n;
+}
+
+bool sw_gdt_moved(const struct sw *sw)
+{
+    gpa_t page[GDT_PAGES_MAX];
+    const unsigned n = find_gdt(sw, page);
+    return n != sw->gdt_pages || memcmp(page, sw->gdt_page, n * sizeof(page[0]));
+}
+
+/* Watch the guest pages that hold the GDT, so that writes are noticed. */
+static void watch_gdt(struct sw *sw)
+{
+    struct vm *vm = sw->vcpu->vm;
+    gpa_t page[GDT_PAGES_MAX];
+    const unsigned n = find_gdt(sw, page);
     for (unsigned i = 0; i < sw->gdt_pages; i++)
         vm->page_watch[sw->gdt_page[i] >> PAGE_SHIFT] &= (uint8_t)~WATCH_TABLE;
     for (unsigned i = 0; i < n; i++) {
@@ -72,7 +87,7 @@ static void watch_gdt(struct sw *sw, gva_t first, uint32_t bytes)
             shadow_protect(&sw->shadow, page[i]);
         vm->page_watch[page[i] >> PAGE_SHIFT] |= WATCH_TABLE;
     }
-    memcpy(sw->gdt_page, page, sizeof(page));
+    memcpy(sw->gdt_page, page, n * sizeof(page[0]));
     sw->gdt_pages = n;
 }
 
@@ -93,8 +108,7 @@ void sw_gdt_refresh(struct sw *sw)
     if (n > HOST_SELECTORS / 8)
         n = HOST_SELECTORS / 8;
     sw->gdt_stale = false;
-    if (n)
-        watch_gdt(sw, vcpu->gdtr.base, n * 8);
+    watch_gdt(sw);
     for (uint32_t i = 0; i < n || i < sw->gdt_entries; i++) {
         uint64_t raw = 0;
         if (!i || i >= n ||
@@ -129,23 +143,20 @@ static const uint32_t *frame_selector(const struct sw *sw, enum sreg reg)
     }
 }
 
-/* The guest loaded reg natively with selector: what did its hidden part become? */
+/* The guest loaded reg natively with selector: its hidden part came from the shadow table. */
 static void collect(struct sw *sw, enum sreg reg, uint16_t real, uint16_t selector)
 {
     struct segment *seg = &sw->vcpu->seg[reg];
-    struct event fault;
-    uint64_t raw;
+    const unsigned index = selector >> 3;
     sw->loaded_sel[reg] = real;
-    /* A selector of the host's own at the end of the table: hardware would have refused it. */
-    if (!(selector & ~SEL_RPL) || selector >= HOST_SELECTORS) {
-        *seg = (struct segment){.selector = selector, .attr = SEG_UNUSABLE};
-    } else if (!(selector & SEL_TI) && selector >> 3 < DECODED_MAX &&
-               selector >> 3 < sw->gdt_entries) {
-        *seg = sw->decoded[selector >> 3];
+    if (!(selector & SEL_TI) && index && index < DECODED_MAX && index < sw->gdt_entries) {
+        *seg = sw->decoded[index];
         seg->selector = selector;
-    } else if (read_descriptor(sw->vcpu, selector, &raw, &fault)) {
-        *seg = descriptor_decode(selector, raw);
-        seg->attr |= SEG_ACCESSED;
+    } else if (!(selector & SEL_TI) && index && index < sw->gdt_entries) {
+        *seg = descriptor_decode(selector, sw->gdt[SHADOW_USER][index]);
+    } else {
+        /* Null, or a selector of the host's own, which hardware would have refused. */
+        *seg = (struct segment){.selector = selector & SEL_RPL, .attr = SEG_UNUSABLE};
     }
 }
 
