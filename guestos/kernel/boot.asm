@@ -31,7 +31,7 @@ start:
         mov cr3, edx
         mov edx, cr0
         and edx, ~((1 << 30) | (1 << 29)) ; some firmware leaves the caches off (CD, NW)
-        or edx, (1 << 31) | (1 << 16)   ; PG, WP
+        or edx, (1 << 31) | (1 << 16) | (1 << 2) ; PG, WP; EM: no floating point, no MMX, no SSE
         mov cr0, edx
         mov edx, .high
         jmp edx

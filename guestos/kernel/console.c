@@ -32,7 +32,6 @@ static void serial_init(void)
     port_out8(COM1 + 3, 0x03);
     port_out8(COM1 + 2, 0x07);
     port_out8(COM1 + 4, 0x0B);
-    port_out8(COM1 + 1, 0x01); /* interrupt on input */
 }
 
 static void serial_put(char c)
@@ -145,10 +144,12 @@ static const char keys[2][58] = {
     "\0\033!@#$%^&*()_+\b\tQWERTYUIOP{}\n\0ASDFGHJKL:\"~\0|ZXCVBNM<>?\0*\0 ",
 };
 
+#define KEYBOARD_BURST 16 /* bytes taken at once: a controller that is not there never ends */
+
 void keyboard_interrupt(void)
 {
     static bool shift, control;
-    while (port_in8(0x64) & 1) {
+    for (int i = 0; i < KEYBOARD_BURST && (port_in8(0x64) & 1); i++) {
         const uint8_t code = port_in8(0x60), key = code & 0x7F;
         const bool down = !(code & 0x80);
         if (key == 0x2A || key == 0x36)
@@ -162,6 +163,15 @@ void keyboard_interrupt(void)
             input(c);
         }
     }
+}
+
+/* The 8259A takes edges: a request that stood before it was initialised would never be seen. So the
+ * keyboard is emptied, and the UART gets permission to interrupt, only now. */
+void console_listen(void)
+{
+    keyboard_interrupt();
+    if (have_serial)
+        port_out8(COM1 + 1, 0x01);
 }
 
 int console_read(char *buf, uint32_t n)

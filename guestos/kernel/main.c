@@ -22,6 +22,7 @@ void kernel_main(uint32_t magic, uint32_t info_pa)
         line[i] = given[i];
     memory_init(info_pa);
     cpu_init();
+    console_listen();
     kprintf("minnow: %u KB of memory free, %u programs\n", memory_free_pages() * 4, archive_count);
     process_init(line);
 }

@@ -14,6 +14,7 @@
 #define CR4_PGE 0x80u
 #define CPUID_PGE (1u << 13)
 #define MIN_MEMORY (8u << 20)
+#define BOOT_MAPPED 0x400000u /* what boot.asm maps */
 
 extern char kernel_end[];
 static uint8_t references[PHYS_MAX / PAGE_SIZE];
@@ -38,6 +39,8 @@ static uint32_t find_memory_end(const struct boot_info *info)
     uint64_t end = 0x100000 + (uint64_t)info->mem_upper * 1024;
     if (info->flags & 0x40) {
         const uint32_t last = info->mmap_addr + info->mmap_length;
+        if (last > BOOT_MAPPED || last < info->mmap_addr)
+            panic("the memory map is above 4 MB");
         for (uint32_t at = info->mmap_addr; at < last;) {
             const struct boot_mmap *m = phys_to_virt(at);
             if (m->type == 1 && m->base == 0x100000)
@@ -86,7 +89,7 @@ static void map_kernel(void)
 
 void memory_init(uint32_t info_pa)
 {
-    if (info_pa >= 0x400000)
+    if (info_pa >= BOOT_MAPPED)
         panic("the boot information is above 4 MB");
     memory_end = find_memory_end(phys_to_virt(info_pa));
     if (memory_end < MIN_MEMORY)

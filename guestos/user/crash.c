@@ -27,6 +27,12 @@ static void bound(void)
     __asm__ volatile("bound %0, %1" : : "r"(9), "m"(range));
 }
 
+/* The kernel saves no floating-point registers, so programs have none (CR0.EM). */
+static void floating_point(void)
+{
+    __asm__ volatile("fninit");
+}
+
 static void privileged(void)
 {
     __asm__ volatile("cli");
@@ -73,11 +79,11 @@ static const struct {
     void (*provoke)(void);
     int vector;
 } ways[] = {
-    {"de", divide, 0},      {"db", step, 1},         {"bp", breakpoint, 3},
-    {"of", overflow, 4},    {"br", bound, 5},        {"ud", undefined, 6},
-    {"gp", privileged, 13}, {"port", port, 13},      {"seg", segment, 13},
-    {"int", interrupt, 13}, {"pf", read_kernel, 14}, {"write", write_text, 14},
-    {"null", null, 14},
+    {"de", divide, 0},         {"db", step, 1},        {"bp", breakpoint, 3},
+    {"of", overflow, 4},       {"br", bound, 5},       {"ud", undefined, 6},
+    {"nm", floating_point, 7}, {"gp", privileged, 13}, {"port", port, 13},
+    {"seg", segment, 13},      {"int", interrupt, 13}, {"pf", read_kernel, 14},
+    {"write", write_text, 14}, {"null", null, 14},
 };
 
 static int one(int way)

@@ -67,9 +67,26 @@ static int start(char **argv, int in, int out, int unused)
     exit(127);
 }
 
+/* Wait for these processes; returns the last one's status. What ran in the background and ends
+ * meanwhile is buried too. */
+static int wait_for(const int *pids, int n)
+{
+    int status = 0, s;
+    for (int left = n; left;) {
+        const int pid = wait(&s);
+        if (pid < 0)
+            break;
+        for (int i = 0; i < n; i++)
+            left -= pids[i] == pid;
+        if (pid == pids[n - 1])
+            status = s;
+    }
+    return status;
+}
+
 static int pipeline(char **words, bool background)
 {
-    int in = 0, started = 0, status = 0, last = -1;
+    int pids[LINE / 2], in = 0, started = 0;
     while (*words) {
         char **argv = words;
         int fds[2] = {-1, 1};
@@ -86,30 +103,21 @@ static int pipeline(char **words, bool background)
             dprintf(2, "sh: no pipe left\n");
             break;
         }
-        last = start(argv, in, more ? fds[1] : 1, more ? fds[0] : -1);
+        const int pid = start(argv, in, more ? fds[1] : 1, more ? fds[0] : -1);
         if (in)
             close(in);
         if (more)
             close(fds[1]);
         in = more ? fds[0] : 0;
-        if (last < 0) {
+        if (pid < 0) {
             dprintf(2, "sh: too many processes or too little memory\n");
             break;
         }
-        started++;
+        pids[started++] = pid;
     }
     if (in)
         close(in);
-    while (!background && started) {
-        int s;
-        const int pid = wait(&s);
-        if (pid < 0)
-            break;
-        if (pid == last)
-            status = s;
-        started--;
-    }
-    return status;
+    return background ? 0 : wait_for(pids, started);
 }
 
 static void help(void)

@@ -136,7 +136,8 @@ static char **bochs_argv(const struct machine *m)
         text_printf(&rc, "com1: enabled=1, mode=term, dev=%s\n", m->console_tty);
     text_printf(&rc, "com2: enabled=1, mode=file, dev=\"%s/com2.txt\"\n", m->dir);
     text_printf(&rc, "port_e9_hack: enabled=1\n");
-    text_printf(&rc, "sound: driver=dummy\n");
+    text_printf(&rc, "sound: driver=dummy\n"
+                     "vga: extension=vbe, update_freq=5, realtime=0\n");
     text_printf(&rc, "log: %s/bochs.log\n", m->dir);
     text_printf(&rc, "panic: action=fatal\nerror: action=report\ninfo: action=report\n");
     write_file(rc_path, rc.text, rc.len);
