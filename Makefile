@@ -54,7 +54,7 @@ clean:
 
 else
 
-all: $(BUILD)/hypervisor/trivisor.elf $(BUILD)/guestos/minnow.elf
+all: $(BUILD)/hypervisor/trivisor.elf $(BUILD)/guestos/minnow.elf $(BUILD)/guestos/minnow.img
 
 -include hypervisor/build.mk
 -include guestos/build.mk
@@ -68,7 +68,7 @@ demo: all $(BUILD)/tools/tv-demo
 
 run: all $(BUILD)/tools/tv-run
 	@$(BUILD)/tools/tv-run --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)' \
-		--mem='$(MEM)' --cpu='$(CPU)' --timeout='$(TIMEOUT)'
+		--mem='$(MEM)' --cpu='$(CPU)' --disk='$(DISK)' --timeout='$(TIMEOUT)'
 
 debug: all $(BUILD)/tools/tv-debug
 	@$(BUILD)/tools/tv-debug --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)'
@@ -81,7 +81,7 @@ endif
 # What `make help` prints:
 #: make demo: every mode in both emulators, measured; tables in build/report/ (about a minute)
 #: make test: all tests: unit, structure, format, system; ends with "N passed, N failed"
-#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= TIMEOUT=
+#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= TIMEOUT=
 #: make debug MODE=.. EMU=..: the same under gdb (QEMU) or Bochs' own debugger
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make all: build the VMM and the guest only

@@ -1,4 +1,4 @@
-# Minnow: one ELF that holds the kernel and all programs.
+# Minnow: the kernel's ELF, and a disk image with the programs.
 MINNOW_ELF := $(BUILD)/guestos/minnow.elf
 MINNOW_CFLAGS := -m32 -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem $(shell gcc -m32 -print-file-name=include) \
 	-fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -fno-omit-frame-pointer \
@@ -8,8 +8,7 @@ MINNOW_LINK := gcc -m32 -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noe
 
 MINNOW_KSRC := $(wildcard guestos/kernel/*.c)
 MINNOW_KOBJ := $(MINNOW_KSRC:guestos/%.c=$(BUILD)/guestos/%.o) \
-	$(BUILD)/guestos/kernel/boot.asm.o $(BUILD)/guestos/kernel/traps.asm.o \
-	$(BUILD)/guestos/archive_data.asm.o
+	$(BUILD)/guestos/kernel/boot.asm.o $(BUILD)/guestos/kernel/traps.asm.o
 MINNOW_PROGRAMS := $(sort $(patsubst guestos/user/%.c,%,$(filter-out guestos/user/lib.c,$(wildcard guestos/user/*.c))))
 MINNOW_PROGRAM_FILES := $(MINNOW_PROGRAMS:%=$(BUILD)/guestos/bin/%)
 
@@ -33,17 +32,20 @@ $(BUILD)/guestos/bin/%: $(BUILD)/guestos/user/%.o $(BUILD)/guestos/user/lib.o $(
 	@$(MINNOW_LINK) -Wl,-T,guestos/user/program.ld -o $@.full $(filter %.o,$^)
 	@objcopy --strip-all $@.full $@
 
-# The archive: each program between two labels, and a table of them.
-$(BUILD)/guestos/archive_data.asm: $(MINNOW_PROGRAM_FILES)
-	@{ echo 'global archive, archive_count'; echo 'section .rodata align=16'; \
-	for p in $(MINNOW_PROGRAMS); do \
-		printf 'align 16\n%s_start: incbin "$(BUILD)/guestos/bin/%s"\n%s_end:\n%s_name: db "%s", 0\n' p_$$p $$p p_$$p p_$$p $$p; \
-	done; echo 'align 4'; echo 'archive:'; \
-	for p in $(MINNOW_PROGRAMS); do echo "dd p_$${p}_name, p_$${p}_start, p_$${p}_end"; done; \
-	echo 'archive_count: dd $(words $(MINNOW_PROGRAMS))'; } > $@
+# A program may have a folder of its own name: what is in there belongs to it.
+$(foreach name,$(MINNOW_PROGRAMS),$(eval $(BUILD)/guestos/bin/$(name): \
+	$(patsubst guestos/%.c,$(BUILD)/guestos/%.o,$(wildcard guestos/user/$(name)/*.c))))
 
-$(BUILD)/guestos/archive_data.asm.o: $(BUILD)/guestos/archive_data.asm
-	@nasm -f elf32 -o $@ $<
+# The disk: the programs in /bin, and the files of guestos/disk.
+MINNOW_IMAGE := $(BUILD)/guestos/minnow.img
+
+$(MINNOW_IMAGE): $(MINNOW_PROGRAM_FILES) $(shell find guestos/disk -type f) $(BUILD)/tools/tv-mkfs
+	@echo "  MKFS  $@"
+	@rm -rf $(BUILD)/guestos/disk
+	@cp -r guestos/disk $(BUILD)/guestos/disk
+	@mkdir -p $(BUILD)/guestos/disk/bin
+	@cp $(MINNOW_PROGRAM_FILES) $(BUILD)/guestos/disk/bin
+	@$(BUILD)/tools/tv-mkfs --size 4032 $(BUILD)/guestos/disk $@
 
 $(MINNOW_ELF): $(MINNOW_KOBJ) guestos/kernel/kernel.ld
 	@mkdir -p $(@D)
@@ -51,4 +53,4 @@ $(MINNOW_ELF): $(MINNOW_KOBJ) guestos/kernel/kernel.ld
 	@$(MINNOW_LINK) -Wl,-T,guestos/kernel/kernel.ld -o $@ $(filter %.o,$^) -lgcc
 
 .SECONDARY:
--include $(wildcard $(BUILD)/guestos/*/*.d)
+-include $(wildcard $(BUILD)/guestos/*/*.d $(BUILD)/guestos/user/*/*.d)

@@ -106,6 +106,43 @@ bool string_io_operand(struct vcpu *vcpu, const struct exit *exit, void *buf, bo
                  : seg_read(vcpu, reg, offset, buf, exit->io.size, ACCESS_READ, fault);
 }
 
+uint32_t string_io_span(struct vcpu *vcpu, const struct exit *exit, uint32_t most)
+{
+    uint8_t ignored[STRING_IO_SPAN];
+    struct event fault;
+    const uint32_t offset = io_offset(vcpu, exit), size = exit->io.size;
+    const uint32_t linear = vcpu->seg[io_segment(exit)].base + offset;
+    const uint32_t count = vcpu->gpr[GPR_ECX], page_left = PAGE_SIZE - linear % PAGE_SIZE;
+    uint32_t n = most < sizeof(ignored) ? most : (uint32_t)sizeof(ignored);
+
+    if (!exit->io.rep || exit->io.addr_size != 4 || vcpu->eflags & FL_DF || !n)
+        return 0;
+    if (n > page_left)
+        n = page_left;
+    n = n / size > count ? count * size : n / size * size;
+    if (n && !seg_read(vcpu, io_segment(exit), offset, ignored, n,
+                       ACCESS_PEEK | (exit->io.in ? ACCESS_WRITE : ACCESS_READ), &fault))
+        return 0; /* perhaps a part of it can be; and who meets the fault reports it */
+    return n;
+}
+
+void string_io_bytes(struct vcpu *vcpu, const struct exit *exit, void *buf, uint32_t n, bool write)
+{
+    struct event impossible; /* string_io_span() has looked */
+
+    if (write)
+        seg_write(vcpu, io_segment(exit), io_offset(vcpu, exit), buf, n, &impossible);
+    else
+        seg_read(vcpu, io_segment(exit), io_offset(vcpu, exit), buf, n, ACCESS_READ, &impossible);
+}
+
+bool string_io_advance_by(struct vcpu *vcpu, const struct exit *exit, uint32_t n)
+{
+    vcpu->gpr[exit->io.in ? GPR_EDI : GPR_ESI] += n;
+    vcpu->gpr[GPR_ECX] -= n / exit->io.size;
+    return vcpu->gpr[GPR_ECX] == 0;
+}
+
 bool string_io_advance(struct vcpu *vcpu, const struct exit *exit)
 {
     unsigned width = exit->io.addr_size;

@@ -55,6 +55,26 @@ static void io_exit(struct vcpu *vcpu, struct exit *exit)
 /* Iterations of INS or OUTS done before the guest is entered again, to bound the time spent. */
 #define STRING_IO_BATCH 256
 
+/* Many iterations at once, where the port can; false: none was done. */
+static bool string_io_bulk(struct vcpu *vcpu, const struct exit *exit, bool *done)
+{
+    struct devices *dev = &vcpu->vm->dev;
+    uint8_t bytes[STRING_IO_SPAN];
+    const uint32_t ready = devices_bulk(dev, exit->io.port, exit->io.size, exit->io.in);
+    const uint32_t n = ready ? string_io_span(vcpu, exit, ready) : 0;
+    if (!n)
+        return false;
+    if (exit->io.in) {
+        devices_in_bytes(dev, exit->io.port, bytes, n);
+        string_io_bytes(vcpu, exit, bytes, n, true);
+    } else {
+        string_io_bytes(vcpu, exit, bytes, n, false);
+        devices_out_bytes(dev, exit->io.port, bytes, n);
+    }
+    *done = string_io_advance_by(vcpu, exit, n);
+    return true;
+}
+
 static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
 {
     struct devices *dev = &vcpu->vm->dev;
@@ -64,6 +84,8 @@ static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
     bool done = exit->io.rep && string_io_finished(vcpu, exit);
     for (int i = 0; i < STRING_IO_BATCH && !done; i++) {
         uint32_t value = 0;
+        if (string_io_bulk(vcpu, exit, &done))
+            continue;
         /* INS asks for its operand before the port is read: a fault must not lose a byte. */
         bool ok = exit->io.in ? string_io_probe(vcpu, exit, &fault)
                               : string_io_operand(vcpu, exit, &value, false, &fault);

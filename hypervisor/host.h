@@ -32,6 +32,22 @@ void host_input_init(void);
 /* Wait until both serial ports are empty, then switch the machine off with the status. */
 void host_power_off(int status) __attribute__((noreturn));
 
+/* The master of the primary IDE channel: its size in sectors, 0: there is none. Then: count
+ * sectors between it and bytes; and make sure that what was written lasts. False: it failed. */
+uint32_t host_disk_init(void);
+bool host_disk_transfer(uint32_t sector, uint32_t count, void *bytes, bool write);
+bool host_disk_flush(void);
+
+/* guest_disk.c: the guest's disk, as the word disk= of the options says. Returns NULL, or why it
+ * cannot be had. Later: the guest wrote some sectors; save them now (false: that failed). */
+struct guest_disk {
+    uint8_t *bytes; /* NULL: none */
+    uint32_t sectors;
+};
+const char *guest_disk_open(const char *options, struct guest_disk *disk);
+void guest_disk_written(uint32_t sector, uint32_t count);
+bool guest_disk_save(const struct guest_disk *disk);
+
 /* Sleep until an interrupt handler has run. */
 void host_idle(void);
 

@@ -226,6 +226,19 @@ static void dev_mark(void *opaque, uint32_t value)
 }
 
 static struct vm vm0;
+static struct guest_disk disk0;
+
+static void dev_disk_written(void *opaque, uint32_t sector, uint32_t count)
+{
+    (void)opaque;
+    guest_disk_written(sector, count);
+}
+
+static void dev_disk_flush(void *opaque)
+{
+    if (!guest_disk_save(&disk0))
+        vm_kill(opaque, "the host's disk cannot be written");
+}
 
 /* Find the mode the command line names; refuse in words when there is none. */
 static const struct vmm_mode *choose_mode(void)
@@ -278,7 +291,12 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb)
         .rtc_seconds = dev_rtc_seconds,
         .unknown_port = dev_unknown_port,
         .mark = dev_mark,
+        .disk_written = dev_disk_written,
+        .disk_flush = dev_disk_flush,
     };
+    const char *why = guest_disk_open(cmdline, &disk0);
+    if (why)
+        refuse("%s", why);
     vm->name = name;
     vm->ram_size = mb * MB;
     vm->ram_hpa = guest_ram_alloc(vm->ram_size);
@@ -289,7 +307,7 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb)
     vm->ram = hpa_to_ptr(vm->ram_hpa);
     vm->vga_hpa = VGA_TEXT_GPA;
     vm->options = cmdline;
-    devices_init(&vm->dev, &host, vm->ram_size);
+    devices_init(&vm->dev, &host, vm->ram_size, disk0.bytes, disk0.sectors);
     vm->vcpu.vm = vm;
 }
 
@@ -318,6 +336,9 @@ static void finish(struct vm *vm) __attribute__((noreturn));
 static void finish(struct vm *vm)
 {
     vm_record_stats(vm);
+    if (!guest_disk_save(&disk0))
+        kprintf(
+            "\ntrivisor: the host's disk cannot be written; the guest's last writes are lost\n");
     if (vm->exit_status == VM_STATUS_KILLED) {
         uint32_t offset = 0;
         const char *symbol = elf_symbol(vm->image, vm->image_size, vm->vcpu.eip, &offset);
@@ -354,8 +375,8 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     const char *why = mode->attach(&vm->vcpu);
     if (why)
         refuse("mode %s cannot start: %s", mode->name, why);
-    record("{\"type\":\"start\",\"mode\":\"%s\",\"guest_mb\":%u,\"tsc_hz\":%llu}", mode->name,
-           vm->ram_size / MB, host_tsc_hz);
+    record("{\"type\":\"start\",\"mode\":\"%s\",\"guest_mb\":%u,\"disk_kb\":%u,\"tsc_hz\":%llu}",
+           mode->name, vm->ram_size / MB, disk0.sectors / 2, host_tsc_hz);
     kprintf("trivisor: running %s in mode %s (%s), %u MB\n", vm->name, mode->name, mode->what,
             vm->ram_size / MB);
     vm_run(vm);

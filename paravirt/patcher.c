@@ -38,6 +38,11 @@ static const struct plain plain[PV_OP_COUNT] = {
     [PV_OP_WRITE_CR4] = {"write-cr4", 3, {0x0F, 0x22, 0xE0}},
     [PV_OP_INVLPG] = {"invlpg", 3, {0x0F, 0x01, 0x38}},
     [PV_OP_CPUID] = {"cpuid", 2, {0x0F, 0xA2}},
+    [PV_OP_INSW] = {"insw", 3, {0x66, 0xF3, 0x6D}},
+    [PV_OP_OUTSW] = {"outsw", 3, {0x66, 0xF3, 0x6F}},
+    [PV_OP_LGDT] = {"lgdt", 3, {0x0F, 0x01, 0x10}},
+    [PV_OP_LIDT] = {"lidt", 3, {0x0F, 0x01, 0x18}},
+    [PV_OP_LTR] = {"ltr", 3, {0x0F, 0x00, 0xD8}},
 };
 
 const char *pv_op_name(uint8_t op)
@@ -68,6 +73,20 @@ bool pv_plain_bytes(uint8_t op, uint8_t out[PV_SITE_LEN])
     return true;
 }
 
+bool pv_is_patched(uint8_t op)
+{
+    switch (op) {
+    case PV_OP_INSW:
+    case PV_OP_OUTSW:
+    case PV_OP_LGDT:
+    case PV_OP_LIDT:
+    case PV_OP_LTR:
+        return false;
+    default:
+        return op < PV_OP_COUNT && plain[op].name;
+    }
+}
+
 static uint8_t *put32(uint8_t *p, uint32_t v)
 {
     for (int i = 0; i < 4; i++)
@@ -86,6 +105,10 @@ static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, unsigned n)
 void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site,
                       uint8_t out[PV_SITE_LEN])
 {
+    if (!pv_is_patched(op)) {
+        pv_plain_bytes(op, out);
+        return;
+    }
     switch (op) {
     case PV_OP_CLI: /* mov byte [virtual_if + 1], 0 */
         out = PUT(out, 0xC6, 0x05);
@@ -242,10 +265,12 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
 void patcher_apply(struct patcher *p, struct vm *vm)
 {
     fill_hypercall_page(p);
-    for (uint32_t i = 0; i < p->site_count; i++)
+    p->patched = 0;
+    for (uint32_t i = 0; i < p->site_count; i++) {
         pv_patched_bytes(&p->note, p->sites[i].op, p->sites[i].gva,
                          kernel_bytes(vm, p->sites[i].gva, PV_SITE_LEN));
-    p->patched = p->site_count;
+        p->patched += pv_is_patched(p->sites[i].op);
+    }
     p->shared->version = PV_ABI_VERSION;
     p->shared->patched_sites = p->patched;
 }

@@ -24,7 +24,8 @@ struct patcher {
  */
 const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned size);
 
-/* Fill the hypercall page and patch every site. Call once after patcher_open(). */
+/* Fill the hypercall page and patch every site whose operation has a patched form; p->patched
+ * counts those. Call once after patcher_open(). */
 void patcher_apply(struct patcher *p, struct vm *vm);
 
 /* Put every site back as it was, and empty the hypercall page. */
@@ -33,7 +34,10 @@ void patcher_undo(struct patcher *p, struct vm *vm);
 /* The plain instruction of an operation: bytes into out[PV_SITE_LEN], padded. false: no such op. */
 bool pv_plain_bytes(uint8_t op, uint8_t out[PV_SITE_LEN]);
 
-/* Its patched form at site_gva for the note's addresses. */
+/* Has the operation a patched form, or is it left to trap? */
+bool pv_is_patched(uint8_t op);
+
+/* Its patched form at site_gva for the note's addresses; the plain one where there is no other. */
 void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site_gva,
                       uint8_t out[PV_SITE_LEN]);
 

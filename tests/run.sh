@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run test suites, each of which writes TAP, and end with one line: N passed, N failed.
-# usage: tests/run.sh BUILD SUITE...    suites: unit zydis structure format system
+# usage: tests/run.sh BUILD SUITE...    suites: unit zydis sites structure format system
 set -u
 build=$1
 shift
@@ -26,6 +26,7 @@ as_tap() {
 suite() {
     case $1 in
     zydis) [ ! -x "$build/tests/decoder-zydis" ] || as_tap decoder-zydis "$build/tests/decoder-zydis" 200000 ;;
+    sites) "$build/tests/guest-sites" "$build/guestos/minnow.elf" "$build"/guestos/bin/*.full ;;
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;
     system) "$build/tests/tv-systest" "${ONLY:-}" ;;

@@ -14,6 +14,9 @@ UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
 SYSTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/system/*.c))
 SYSTEST := $(BUILD)/tests/tv-systest
 ZYDIS := $(if $(wildcard tests/unit/decoder_zydis.c),$(BUILD)/tests/decoder-zydis)
+SITES_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,guest_sites.o guest_code.o support.o)
+SITES := $(BUILD)/tests/guest-sites
+SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 
 $(BUILD)/unit/%.o: %.c
 	@mkdir -p $(@D)
@@ -37,6 +40,11 @@ $(BUILD)/tests/decoder-zydis: tests/unit/decoder_zydis.c hypervisor/decoder.c $(
 	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Ihypervisor/include -Ihypervisor -o $@ \
 		$(filter %.c,$^) -lZydis
 
+$(BUILD)/tests/guest-sites: $(SITES_OBJ) $(BUILD)/tests/libpure.a
+	@mkdir -p $(@D)
+	@echo "  LD(unit) $@"
+	@gcc -fsanitize=address,undefined -o $@ $^ -lZydis
+
 $(BUILD)/tests/system/%.o: tests/system/%.c
 	@mkdir -p $(@D)
 	@echo "  HOSTCC $<"
@@ -48,13 +56,13 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(SYSTEST)
-	@tests/run.sh $(BUILD) unit zydis structure format system
+test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST)
+	@tests/run.sh $(BUILD) unit zydis sites structure format system
 
-unit: $(BUILD)/tests/unit $(ZYDIS)
-	@tests/run.sh $(BUILD) unit zydis
+unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
+	@tests/run.sh $(BUILD) unit zydis sites
 
 system: all $(SYSTEST)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
 
--include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d))
+-include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d))

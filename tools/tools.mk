@@ -1,6 +1,6 @@
 # The host programs: tv-NAME is made of tools/tv-NAME.c and tools/lib/*.c.
 TOOL_LIB := $(patsubst tools/lib/%.c,$(BUILD)/tools/lib/%.o,$(wildcard tools/lib/*.c))
-TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -MMD -MP
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -Iguestos/include -MMD -MP
 TOOL_LIBS := -lcjson -lutil
 
 $(BUILD)/tools/%.o: tools/%.c

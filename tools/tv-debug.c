@@ -189,8 +189,19 @@ int main(int argc, char **argv)
     struct boot_files files = {.mode = s.mode, .vmm_options = s.opts};
     if (s.programs)
         files.guest_args = xasprintf("run=%s", s.programs);
-    struct machine m = {.emu = s.emu, .mode = s.mode, .dir = DIR, .iso = iso_for(&files, &error)};
+    struct machine m = {.emu = s.emu,
+                        .mode = s.mode,
+                        .dir = DIR,
+                        .iso = iso_for(&files, &error),
+                        .disk = DIR "/disk.img"};
     if (!m.iso)
         die(1, "%s", error);
+    size_t size;
+    char *disk = read_file(ISO_DISK, &size);
+    if (!disk)
+        die(1, "cannot read " ISO_DISK " (make builds it)");
+    write_file(m.disk, disk, size);
+    unlink(DIR "/disk.img.lock");
+    free(disk);
     return s.emu == EMU_QEMU ? debug_qemu(&s, &m) : debug_bochs(&s, &m);
 }

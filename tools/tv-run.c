@@ -27,6 +27,8 @@ static const char usage[] =
     "  --opts=WORDS     more words for the VMM's command line, like \"mem=16 umip=on\"\n"
     "  --mem=MB         memory of the machine (default 128)\n"
     "  --cpu=MODEL      CPU model, by the emulator's name for it\n"
+    "  --disk=IMAGE     the guest's disk, and what it writes stays there (default: a fresh copy\n"
+    "                   of the disk that was built); \"none\": no disk\n"
     "  --vmm=ELF --guest=ELF   instead of what this tree builds\n"
     "  --timeout=S      kill the machine after S seconds (default: none, or 120 with --run)\n"
     "  --dir=DIR        keep console, records and logs there (default build/run/EMU-MODE)\n"
@@ -120,12 +122,13 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU };
+enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK };
 static const struct option options[] = {
     {"emu", 1, NULL, 'e'},     {"mode", 1, NULL, 'm'},        {"run", 1, NULL, 'r'},
     {"opts", 1, NULL, 'o'},    {"mem", 1, NULL, 'M'},         {"timeout", 1, NULL, 't'},
     {"vmm", 1, NULL, OPT_VMM}, {"guest", 1, NULL, OPT_GUEST}, {"dir", 1, NULL, OPT_DIR},
-    {"cpu", 1, NULL, OPT_CPU}, {"help", 0, NULL, 'h'},        {NULL, 0, NULL, 0},
+    {"cpu", 1, NULL, OPT_CPU}, {"disk", 1, NULL, OPT_DISK},   {"help", 0, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static const char *or_null(const char *text)
@@ -159,6 +162,8 @@ static void read_options(int argc, char **argv, struct emu_spec *spec, const cha
             spec->dir = or_null(optarg);
         else if (c == OPT_CPU)
             spec->cpu = or_null(optarg);
+        else if (c == OPT_DISK)
+            spec->disk = strcmp(optarg, "none") ? or_null(optarg) : "";
         else if (c == 'h')
             fputs(usage, stdout), exit(0);
         else if (c == '?')

@@ -95,6 +95,24 @@ PORT_OUT(port_out16, uint16_t, PV_OP_OUT16, "outw %%ax, %%dx", PV_NOP6)
 PORT_OUT(port_out32, uint32_t, PV_OP_OUT32, "outl %%eax, %%dx", PV_NOP7)
 #undef PORT_OUT
 
+/* Read words 16-bit words from the port, one after the other. A page fault of the buffer is resumed
+ * where it happened, so it may be any mapped or mappable memory. */
+static inline void port_in16s(uint16_t port, void *buffer, uint32_t words)
+{
+    __asm__ volatile(PV_SITE(PV_OP_INSW, "rep insw", PV_NOP5)
+                     : "+D"(buffer), "+c"(words)
+                     : "d"((uint32_t)port)
+                     : "cc", "memory");
+}
+
+static inline void port_out16s(uint16_t port, const void *buffer, uint32_t words)
+{
+    __asm__ volatile(PV_SITE(PV_OP_OUTSW, "rep outsw", PV_NOP5)
+                     : "+S"(buffer), "+c"(words)
+                     : "d"((uint32_t)port)
+                     : "cc", "memory");
+}
+
 #define CONTROL_REGISTER(n, read_op, write_op)                                                     \
     static inline uint32_t cpu_read_cr##n(void)                                                    \
     {                                                                                              \
@@ -133,6 +151,32 @@ static inline void cpu_invlpg(uint32_t va)
                      :
                      : "a"(va)
                      : "ecx", "cc", "memory");
+}
+
+/* Operand: 16-bit limit, 32-bit base (SDM vol. 2A, LGDT/LIDT). */
+static inline void cpu_lgdt(const void *operand)
+{
+    __asm__ volatile(PV_SITE(PV_OP_LGDT, "lgdt (%%eax)", PV_NOP5)
+                     :
+                     : "a"(operand)
+                     : "cc", "memory");
+}
+
+static inline void cpu_lidt(const void *operand)
+{
+    __asm__ volatile(PV_SITE(PV_OP_LIDT, "lidt (%%eax)", PV_NOP5)
+                     :
+                     : "a"(operand)
+                     : "cc", "memory");
+}
+
+/* The descriptor becomes a busy TSS: "memory". */
+static inline void cpu_ltr(uint16_t selector)
+{
+    __asm__ volatile(PV_SITE(PV_OP_LTR, "ltr %%ax", PV_NOP5)
+                     :
+                     : "a"((uint32_t)selector)
+                     : "cc", "memory");
 }
 
 /* r[0..3] = EAX, EBX, ECX, EDX of the leaf (sub-leaf 0). */

@@ -101,10 +101,18 @@ static void echo(const char *s)
     console_write(s, strlen(s));
 }
 
+int console_group;
+
 static void input(char c)
 {
     if (c == '\r')
         c = '\n';
+    if (c == CTRL('C')) { /* the line is given up, and who runs in the foreground */
+        edit_at = line_start;
+        echo("^C");
+        process_kill_group(console_group);
+        c = '\n';
+    }
     if (c == '\b' || c == 0x7F) {
         if (edit_at > line_start) {
             edit_at--;
@@ -179,7 +187,7 @@ int console_read(char *buf, uint32_t n)
     uint32_t i = 0;
     while (read_at == line_start) {
         if (current->killed)
-            return E_INVAL;
+            return E_INTR;
         sleep_on(&line_start);
     }
     while (i < n && read_at < line_start) {

@@ -1,11 +1,11 @@
-/* Open files: the console, pipes, and programs of the archive (read-only). */
+/* What descriptors name: the console, pipes, files and directories of the disk. */
 #include "kernel.h"
 
-#define PIPE_SIZE 512
+#define PIPE_SIZE 512u
 #define OPEN_FILES 128
 #define PIPES 32
 
-enum kind { CLOSED, CONSOLE, PIPE_READ, PIPE_WRITE, ARCHIVE };
+enum kind { CLOSED, CONSOLE, PIPE_READ, PIPE_WRITE, DISK };
 
 struct pipe {
     bool used;
@@ -16,9 +16,9 @@ struct pipe {
 
 struct file {
     enum kind kind;
-    int references;
+    int references, flags; /* flags: of OPEN */
     struct pipe *pipe;
-    const struct archive_entry *entry;
+    struct inode *inode;
     uint32_t offset;
 };
 
@@ -55,6 +55,11 @@ void file_release(struct file *f)
         p->used = p->readers || p->writers;
         wakeup(p);
     }
+    if (f->inode) {
+        fs_begin();
+        inode_put(f->inode);
+        fs_end(0);
+    }
     f->kind = CLOSED;
 }
 
@@ -81,16 +86,45 @@ static struct file *get(int fd)
     return fd >= 0 && fd < FILES ? current->file[fd] : NULL;
 }
 
-int file_open(const char *name)
+/* The inode of a path for these flags, made and emptied as they say. */
+static int open_inode(const char *path, int flags, struct inode **out)
 {
-    const struct archive_entry *entry = archive_find(name);
-    struct file *f = entry ? new_file(ARCHIVE) : NULL;
+    int error = path_inode(path, out);
+    if (error == E_NOENT && (flags & O_CREATE))
+        return path_create(path, FS_FILE, out);
+    if (error)
+        return error;
+    if ((*out)->d.type == FS_DIRECTORY && (flags & ~O_READ))
+        error = E_ISDIR;
+    else if (flags & O_TRUNCATE)
+        inode_truncate(*out);
+    if (error)
+        inode_put(*out);
+    return error;
+}
+
+int file_open(const char *path, int flags)
+{
+    const int known = O_READ | O_WRITE | O_CREATE | O_TRUNCATE | O_APPEND;
+    if ((flags & ~known) || !(flags & (O_READ | O_WRITE)) ||
+        ((flags & (O_TRUNCATE | O_APPEND)) && !(flags & O_WRITE)))
+        return E_INVAL;
+    struct file *f = new_file(DISK);
     if (!f)
-        return entry ? E_MFILE : E_NOENT;
-    f->entry = entry;
+        return E_MFILE;
     const int fd = install(f);
-    if (fd < 0)
-        file_release(f);
+    if (fd < 0) {
+        f->kind = CLOSED;
+        return fd;
+    }
+    f->flags = flags;
+    fs_begin();
+    const int error = fs_end(open_inode(path, flags, &f->inode));
+    if (error) {
+        current->file[fd] = NULL;
+        f->kind = CLOSED;
+        return error;
+    }
     return fd;
 }
 
@@ -135,42 +169,58 @@ int file_pipe(uint32_t fds_va)
     return ok ? E_FAULT : E_MFILE;
 }
 
+/* How many bytes from position `at` of the ring on lie together. */
+static uint32_t together(uint32_t at, uint32_t n)
+{
+    const uint32_t room = PIPE_SIZE - at % PIPE_SIZE;
+    return n < room ? n : room;
+}
+
 static int pipe_read(struct pipe *p, uint32_t va, uint32_t n)
 {
-    uint32_t i = 0;
+    uint32_t done = 0;
     while (p->read == p->written) {
         if (!p->writers)
             return 0;
         if (current->killed)
-            return E_INVAL;
+            return E_INTR;
         sleep_on(p);
     }
-    for (; i < n && p->read != p->written; i++) {
-        if (!copy_to_user(va + i, &p->data[p->read % PIPE_SIZE], 1))
-            return i ? (int)i : E_FAULT;
-        p->read++;
+    if (n > p->written - p->read)
+        n = p->written - p->read;
+    while (done < n) {
+        const uint32_t part = together(p->read, n - done);
+        if (!copy_to_user(va + done, &p->data[p->read % PIPE_SIZE], part))
+            break;
+        p->read += part;
+        done += part;
     }
     wakeup(p);
-    return (int)i;
+    return done ? (int)done : E_FAULT;
 }
 
 static int pipe_write(struct pipe *p, uint32_t va, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        while (p->written - p->read == PIPE_SIZE && p->readers) {
-            if (current->killed)
-                return E_INVAL;
+    uint32_t done = 0;
+    int error = 0;
+    while (done < n && !error) {
+        const uint32_t room = PIPE_SIZE - (p->written - p->read);
+        const uint32_t part = together(p->written, n - done < room ? n - done : room);
+        if (!p->readers) {
+            error = E_PIPE;
+        } else if (!part) {
             wakeup(p);
             sleep_on(p);
+            error = current->killed ? E_INTR : 0;
+        } else if (!copy_from_user(&p->data[p->written % PIPE_SIZE], va + done, part)) {
+            error = E_FAULT;
+        } else {
+            p->written += part;
+            done += part;
         }
-        if (!p->readers)
-            return E_PIPE;
-        if (!copy_from_user(&p->data[p->written % PIPE_SIZE], va + i, 1))
-            return i ? (int)i : E_FAULT;
-        p->written++;
     }
     wakeup(p);
-    return (int)n;
+    return done && error != E_PIPE ? (int)done : error;
 }
 
 #define CHUNK 128
@@ -195,15 +245,35 @@ static int console_out(uint32_t va, uint32_t n)
     return (int)n;
 }
 
-static int archive_read(struct file *f, uint32_t va, uint32_t n)
+static int disk_in(struct file *f, uint32_t va, uint32_t n)
 {
-    const uint32_t left = (uint32_t)(f->entry->end - f->entry->start) - f->offset;
-    if (n > left)
-        n = left;
-    if (!copy_to_user(va, f->entry->start + f->offset, n))
-        return E_FAULT;
-    f->offset += n;
-    return (int)n;
+    fs_begin();
+    const int got = inode_read(f->inode, f->offset, n, copy_to_user, va);
+    if (got > 0)
+        f->offset += (uint32_t)got;
+    return fs_end(got);
+}
+
+/* A long write is several operations of the file system, with room in the log for each. */
+static int disk_out(struct file *f, uint32_t va, uint32_t n)
+{
+    uint32_t done = 0;
+    int got = 0;
+    while (done < n && !current->killed) {
+        const uint32_t part = n - done < WRITE_MAX ? n - done : WRITE_MAX;
+        fs_begin();
+        if (f->flags & O_APPEND)
+            f->offset = f->inode->d.size;
+        got = inode_write(f->inode, f->offset, part, copy_from_user, va + done);
+        if (got > 0)
+            f->offset += (uint32_t)got;
+        got = fs_end(got);
+        if (got > 0)
+            done += (uint32_t)got;
+        if (got != (int)part)
+            break;
+    }
+    return done ? (int)done : got;
 }
 
 int file_read(int fd, uint32_t va, uint32_t n)
@@ -216,8 +286,8 @@ int file_read(int fd, uint32_t va, uint32_t n)
         return n ? console_in(va, n) : 0;
     case PIPE_READ:
         return n ? pipe_read(f->pipe, va, n) : 0;
-    case ARCHIVE:
-        return archive_read(f, va, n);
+    case DISK:
+        return f->flags & O_READ ? disk_in(f, va, n) : E_BADF;
     default:
         return E_BADF;
     }
@@ -233,9 +303,33 @@ int file_write(int fd, uint32_t va, uint32_t n)
         return console_out(va, n);
     case PIPE_WRITE:
         return pipe_write(f->pipe, va, n);
+    case DISK:
+        return f->flags & O_WRITE ? disk_out(f, va, n) : E_BADF;
     default:
         return E_BADF;
     }
+}
+
+int file_seek(int fd, uint32_t offset)
+{
+    struct file *f = get(fd);
+    if (!f || f->kind != DISK)
+        return E_BADF;
+    if (offset > FS_FILE_BLOCKS * FS_BLOCK)
+        return E_INVAL;
+    f->offset = offset;
+    return (int)offset;
+}
+
+int file_stat(int fd, uint32_t stat_va)
+{
+    struct file *f = get(fd);
+    struct stat out = {0};
+    if (!f)
+        return E_BADF;
+    if (f->inode)
+        inode_stat(f->inode, &out);
+    return copy_to_user(stat_va, &out, sizeof(out)) ? 0 : E_FAULT;
 }
 
 int file_close(int fd)
@@ -257,4 +351,12 @@ int file_dup(int fd)
     if (copy >= 0)
         file_share(f);
     return copy;
+}
+
+void file_info(struct sysinfo *info)
+{
+    for (const struct file *f = files; f < files + OPEN_FILES; f++)
+        info->open_files += f->kind != CLOSED;
+    for (const struct pipe *p = pipes; p < pipes + PIPES; p++)
+        info->pipes += p->used;
 }

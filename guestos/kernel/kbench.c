@@ -54,11 +54,50 @@ static ALIGNED uint32_t null_calls(uint32_t n)
     return sum;
 }
 
+static ALIGNED uint32_t write_cr0(uint32_t n)
+{
+    const uint32_t cr0 = cpu_read_cr0();
+    while (n--)
+        cpu_write_cr0(cr0);
+    return cpu_read_cr0() == cr0;
+}
+
+static ALIGNED uint32_t leaf(uint32_t x)
+{
+    __asm__ volatile("" : "+r"(x));
+    return x + 1;
+}
+
+/* Through a pointer, so that it stays an indirect call. */
+static ALIGNED uint32_t call_ret(uint32_t n)
+{
+    uint32_t (*volatile target)(uint32_t) = leaf;
+    uint32_t x = 0;
+    while (n--)
+        x = target(x);
+    return x;
+}
+
+#define PTE_AVAILABLE 0x400u /* a bit that the CPU ignores */
+
+/* Change the entry of a mapped page, in a way that needs no flush. */
+static ALIGNED uint32_t modify_pte(uint32_t n)
+{
+    static uint8_t page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+    volatile uint32_t *pte = kernel_pte((uint32_t)page);
+    const uint32_t before = *pte;
+    for (uint32_t value = before; n--; *pte = value)
+        value ^= PTE_AVAILABLE;
+    *pte = before;
+    return 1;
+}
+
 int kernel_bench(uint32_t op, uint32_t n, uint32_t result_va)
 {
     static uint32_t (*const loops[])(uint32_t) = {
-        [KBENCH_PORT_IN] = port_in, [KBENCH_CLI_STI] = cli_sti,      [KBENCH_COMPUTE] = compute,
-        [KBENCH_CR3] = reload_cr3,  [KBENCH_HYPERCALL] = null_calls,
+        [KBENCH_PORT_IN] = port_in,   [KBENCH_CLI_STI] = cli_sti,      [KBENCH_COMPUTE] = compute,
+        [KBENCH_CR3] = reload_cr3,    [KBENCH_HYPERCALL] = null_calls, [KBENCH_CR0] = write_cr0,
+        [KBENCH_CALL_RET] = call_ret, [KBENCH_PTE_MOD] = modify_pte,
     };
     struct kbench out;
     if (op >= sizeof(loops) / sizeof(loops[0]) || n > COUNT_MAX)

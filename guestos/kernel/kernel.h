@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs_format.h"
 #include "pv_abi.h"
 #include "syscall.h"
 
@@ -49,6 +50,7 @@ int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
+const char *strstr(const char *s, const char *what);
 void copy_name(char to[NAME_MAX + 1], const char *from);
 
 /* console.c: serial port and screen out, serial port and keyboard in, one line discipline. */
@@ -61,6 +63,7 @@ void kvprintf(const char *fmt, va_list ap);
 void kprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Sleeps until a line (or end of file, Ctrl-D) is there; returns bytes put into buf. */
 int console_read(char *buf, uint32_t n);
+extern int console_group;      /* whom Ctrl-C kills; 0: nobody */
 void serial_interrupt(void);   /* IRQ 4 */
 void keyboard_interrupt(void); /* IRQ 1 */
 
@@ -70,15 +73,22 @@ void power_off(int status) __attribute__((noreturn));
 /* The kernel is wrong, or cannot start: say so and power off with STATUS_PANIC. */
 void panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 #define STATUS_PANIC 125
+/* For tests: fail in the way that the word provoke=panic or provoke=stack-overflow names. */
+void provoke(const char *command_line);
 
 /* memory.c: physical pages with reference counts, and address spaces. */
 void memory_init(uint32_t info_pa); /* physical address of the Multiboot information */
 void *page_alloc(void);             /* zeroed; NULL when memory is out */
 void page_free(void *page);         /* gives one reference back */
 uint32_t memory_total_pages(void), memory_free_pages(void);
+uint32_t *kernel_pte(uint32_t va); /* of an address in the kernel's mapping of memory */
 
 typedef uint32_t *space_t; /* a page directory */
 extern uint32_t kernel_space_pa;
+/* Kernel stack number n, with unmapped pages below it; false: memory is out. */
+bool stack_create(unsigned n);
+void stack_free(unsigned n);
+uint32_t stack_top(unsigned n);
 /* With the kernel's half only. NULL when memory is out; so space_copy(), which copies on write and
  * is for the loaded space. */
 space_t space_create(void);
@@ -99,8 +109,9 @@ void space_shrink(space_t space, uint32_t from, uint32_t to);
 /* n bytes between kernel and current program; false: not all of it is the program's. */
 bool copy_from_user(void *to, uint32_t from, uint32_t n);
 bool copy_to_user(uint32_t to, const void *from, uint32_t n);
-/* A zero-terminated string of at most size - 1 characters. */
-bool string_from_user(char *to, uint32_t from, uint32_t size);
+/* The same calls for kernel memory: they always succeed. */
+bool copy_from_kernel(void *to, uint32_t from, uint32_t n);
+bool copy_to_kernel(uint32_t to, const void *from, uint32_t n);
 
 /* cpu.c: descriptor tables, interrupt controller, timer. */
 struct trap_frame {
@@ -120,31 +131,40 @@ extern volatile uint32_t ticks;   /* since boot, TICKS_PER_SECOND */
 void trap(struct trap_frame *tf); /* called by traps.asm for every vector */
 void trap_return(void);           /* not a function: where a new process begins */
 
+/* clock.c */
+void clock_tick(void);
+uint32_t clock_tsc_khz(void); /* measured since boot; 0: too early */
+void clock_date(struct date *date);
+
 /* process.c */
 #define PROCESSES 64
-#define FILES 16
 
 enum state { UNUSED, EMBRYO, RUNNABLE, RUNNING, SLEEPING, ZOMBIE };
 
 struct file;
 struct process {
     enum state state;
-    int pid;
+    int pid, group;
     struct process *parent;
     char name[NAME_MAX + 1];
     space_t space;
-    void *kernel_stack; /* one page */
-    uint32_t esp;       /* saved in context_switch */
+    bool has_stack;
+    uint32_t esp; /* saved in context_switch */
     struct trap_frame *tf;
     const void *channel; /* what it sleeps on */
     uint32_t wake_tick;
     bool killed;
     int status;
     uint32_t heap_start, heap_end;
+    uint32_t fault_handler; /* of the program; 0: exceptions kill */
+    bool in_fault;          /* it runs now */
+    struct inode *directory;
     struct file *file[FILES];
 };
 extern struct process processes[PROCESSES];
 extern struct process *current;
+extern uint64_t idle_time; /* TSC ticks spent with nothing to run */
+void idle_ends(void);      /* an interrupt other than the timer's is here */
 
 void process_init(const char *command_line) __attribute__((noreturn));
 void yield(void);
@@ -155,31 +175,84 @@ void wakeup(const void *channel);
 void wake_sleepers(void); /* those whose wake_tick has come */
 /* The system calls; see syscall.c for their arguments. */
 int process_fork(void);
-int process_exec(const char *name, char *const *argv, int argc);
 void process_exit(int status) __attribute__((noreturn));
 int process_wait(uint32_t status_va);
 int process_kill(int pid);
+void process_kill_group(int group);
+int process_group(int pid, int group);
 int process_grow(int32_t delta);
+/* program.c */
+int process_exec(const char *path, char *const *argv, int argc);
+/* Let the program's own handler see to an exception; false: it cannot. And the way back. */
+bool process_fault(struct trap_frame *tf, uint32_t address);
+int process_resume(struct trap_frame *tf, uint32_t fault_va);
 
-/* archive.c: the programs, embedded in the kernel. */
-struct archive_entry {
-    const char *name;
-    const uint8_t *start, *end;
+/* disk.c: an ATA drive. Functions that move data sleep, and may be called by one process at a time
+ * only. */
+uint32_t disk_init(void); /* its size in sectors, 0: there is none */
+/* Count sectors (1 to DISK_TRANSFER_MAX) between the disk and blocks[], FS_BLOCK bytes each. */
+bool disk_transfer(uint32_t sector, uint32_t count, uint8_t *const blocks[], bool write);
+#define DISK_TRANSFER_MAX 64u
+bool disk_flush(void);     /* everything written is on the disk, not in its cache */
+void disk_interrupt(void); /* IRQ 14 */
+void disk_timer(void);     /* every tick */
+
+/* block.c: the cache and the log. What changes the disk, or reads it, happens between fs_begin()
+ * and fs_end(); one process at a time is there. */
+bool block_init(struct fs_super *super); /* false: no disk with our file system */
+void fs_begin(void);
+int fs_end(int result); /* result, or E_IO when the disk failed meanwhile */
+/* The block's place in the cache. It is good until the process has asked for 100 others. Errors of
+ * the disk show at fs_end(). */
+uint8_t *block_read(uint32_t block);
+uint8_t *block_write(uint32_t block);         /* the caller changes it */
+uint8_t *block_new(uint32_t block);           /* zeroed, whatever was there */
+void block_ahead(uint32_t block, uint32_t n); /* these will be read soon */
+void block_commit(void);                      /* make all that was written permanent */
+
+/* inode.c: files without names. */
+struct inode {
+    uint32_t number;
+    int references;
+    struct fs_inode d; /* as on the disk; after a change: inode_update() */
 };
-extern const struct archive_entry archive[];
-extern const uint32_t archive_count;
-const struct archive_entry *archive_find(const char *name); /* NULL: there is none */
+const char *inode_init(void);             /* finds the file system; NULL, or why there is none */
+struct inode *inode_get(uint32_t number); /* NULL: too many in use */
+struct inode *inode_share(struct inode *ip);
+void inode_put(struct inode *ip); /* gives a reference back; frees a file without links */
+struct inode *inode_create(enum fs_type type); /* without links; NULL: disk or table full */
+void inode_update(const struct inode *ip);
+void inode_truncate(struct inode *ip); /* to size 0 */
+/* Copy to or from user memory (copy_to_user, copy_from_user) or the kernel's. */
+typedef bool (*copy_out)(uint32_t to, const void *from, uint32_t n);
+typedef bool (*copy_in)(void *to, uint32_t from, uint32_t n);
+int inode_read(struct inode *ip, uint32_t offset, uint32_t n, copy_out copy, uint32_t to);
+/* At most WRITE_MAX bytes in one operation. */
+int inode_write(struct inode *ip, uint32_t offset, uint32_t n, copy_in copy, uint32_t from);
+#define WRITE_MAX (16u * FS_BLOCK)
+void inode_ahead(struct inode *ip, uint32_t offset, uint32_t n); /* will be read soon */
+void inode_stat(const struct inode *ip, struct stat *out);
+void inode_info(struct sysinfo *info);
 
-/* file.c */
+/* directory.c: names. Paths are relative to the current process's directory. */
+int path_inode(const char *path, struct inode **out);
+int path_create(const char *path, enum fs_type type, struct inode **out);
+int path_link(const char *from, const char *to);
+int path_unlink(const char *path);
+
+/* file.c: what descriptors name. */
 void file_console(struct process *p);    /* opens descriptors 0, 1 and 2 */
 struct file *file_share(struct file *f); /* takes one more reference */
 void file_release(struct file *f);
-int file_open(const char *name);
+int file_open(const char *path, int flags);
 int file_pipe(uint32_t fds_va);
 int file_read(int fd, uint32_t va, uint32_t n);
 int file_write(int fd, uint32_t va, uint32_t n);
+int file_seek(int fd, uint32_t offset);
+int file_stat(int fd, uint32_t stat_va);
 int file_close(int fd);
 int file_dup(int fd);
+void file_info(struct sysinfo *info);
 
 /* syscall.c, kbench.c */
 void syscall(struct trap_frame *tf); /* number and arguments in tf, result into tf->eax */

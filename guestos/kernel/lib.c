@@ -51,6 +51,15 @@ int strcmp(const char *a, const char *b)
     return strncmp(a, b, SIZE_MAX);
 }
 
+const char *strstr(const char *s, const char *what)
+{
+    for (const size_t n = strlen(what); *s; s++) {
+        if (!strncmp(s, what, n))
+            return s;
+    }
+    return NULL;
+}
+
 void copy_name(char to[NAME_MAX + 1], const char *from)
 {
     int i = 0;

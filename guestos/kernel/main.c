@@ -23,6 +23,6 @@ void kernel_main(uint32_t magic, uint32_t info_pa)
     memory_init(info_pa);
     cpu_init();
     console_listen();
-    kprintf("minnow: %u KB of memory free, %u programs\n", memory_free_pages() * 4, archive_count);
+    kprintf("minnow: %u KB of memory free\n", memory_free_pages() * 4);
     process_init(line);
 }

@@ -16,12 +16,19 @@
 #define MIN_MEMORY (8u << 20)
 #define BOOT_MAPPED 0x400000u /* what boot.asm maps */
 
+/* Kernel stacks: of each 16 KB the lower half stays unmapped, so that a stack that grows too long
+ * faults instead of damaging its neighbour. */
+#define STACKS (KERNEL_BASE + PHYS_MAX)
+#define STACK_PAGES 2u
+#define STACK_STRIDE 4u
+
 extern char kernel_end[];
 static uint8_t references[PHYS_MAX / PAGE_SIZE];
 static uint32_t free_list; /* physical address of the first free page, 0: none */
 static uint32_t total_pages, free_pages;
 static uint32_t memory_end;
 static space_t kernel_space;
+static uint32_t *stack_table; /* the page table of the kernel stacks */
 uint32_t kernel_space_pa;
 
 struct boot_info {
@@ -82,6 +89,8 @@ static void map_kernel(void)
         uint32_t *table = phys_to_virt(kernel_space[va >> 22] & PAGE_MASK);
         table[va >> 12 & 1023] = pa | PTE_P | PTE_W | global;
     }
+    stack_table = early_page();
+    kernel_space[STACKS >> 22] = virt_to_phys(stack_table) | PTE_P | PTE_W;
     cpu_write_cr3(kernel_space_pa);
     if (global)
         cpu_write_cr4(cpu_read_cr4() | CR4_PGE);
@@ -148,6 +157,35 @@ void space_load(space_t space)
     cpu_write_cr3(space ? virt_to_phys(space) : kernel_space_pa);
 }
 
+uint32_t stack_top(unsigned n)
+{
+    return STACKS + (n + 1) * STACK_STRIDE * PAGE_SIZE;
+}
+
+void stack_free(unsigned n)
+{
+    for (uint32_t i = 1; i <= STACK_PAGES; i++) {
+        uint32_t *pte = &stack_table[(n + 1) * STACK_STRIDE - i];
+        if (*pte & PTE_P)
+            page_free(phys_to_virt(*pte & PAGE_MASK));
+        *pte = 0;
+        cpu_invlpg(stack_top(n) - i * PAGE_SIZE);
+    }
+}
+
+bool stack_create(unsigned n)
+{
+    for (uint32_t i = 1; i <= STACK_PAGES; i++) {
+        void *page = page_alloc();
+        if (!page) {
+            stack_free(n);
+            return false;
+        }
+        stack_table[(n + 1) * STACK_STRIDE - i] = virt_to_phys(page) | PTE_P | PTE_W;
+    }
+    return true;
+}
+
 /* The page-table entry of a user address; create: make the table if needed. */
 static uint32_t *entry_of(space_t space, uint32_t va, bool create)
 {
@@ -161,6 +199,11 @@ static uint32_t *entry_of(space_t space, uint32_t va, bool create)
         *pde = virt_to_phys(table) | PTE_P | PTE_W | PTE_U;
     }
     return (uint32_t *)phys_to_virt(*pde & PAGE_MASK) + (va >> 12 & 1023);
+}
+
+uint32_t *kernel_pte(uint32_t va)
+{
+    return (uint32_t *)phys_to_virt(kernel_space[va >> 22] & PAGE_MASK) + (va >> 12 & 1023);
 }
 
 bool space_map_new(space_t space, uint32_t va, bool writable)
@@ -324,13 +367,14 @@ bool copy_to_user(uint32_t to, const void *from, uint32_t n)
     return copy_user(to, (void *)from, n, true);
 }
 
-bool string_from_user(char *to, uint32_t from, uint32_t size)
+bool copy_from_kernel(void *to, uint32_t from, uint32_t n)
 {
-    for (uint32_t i = 0; i < size; i++) {
-        if (!copy_from_user(&to[i], from + i, 1))
-            return false;
-        if (!to[i])
-            return true;
-    }
-    return false;
+    memcpy(to, (const void *)from, n);
+    return true;
+}
+
+bool copy_to_kernel(uint32_t to, const void *from, uint32_t n)
+{
+    memcpy((void *)to, from, n);
+    return true;
 }

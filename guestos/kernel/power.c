@@ -65,6 +65,22 @@ void power_off(int status)
         cpu_hlt();
 }
 
+/* Grow the stack until there is none left: the page below it is not mapped. */
+static uint32_t grow_stack(uint32_t depth)
+{
+    volatile uint32_t frame[64];
+    frame[0] = depth;
+    return frame[0] < UINT32_MAX ? grow_stack(depth + 1) + frame[0] : 0;
+}
+
+void provoke(const char *command_line)
+{
+    if (strstr(command_line, "provoke=panic"))
+        panic("provoked");
+    if (strstr(command_line, "provoke=stack-overflow"))
+        kprintf("%u\n", grow_stack(0));
+}
+
 void panic(const char *fmt, ...)
 {
     va_list ap;

@@ -4,6 +4,7 @@
 
 struct process processes[PROCESSES];
 struct process *current;
+uint64_t idle_time;
 static int next_pid = 1;
 static struct process *init_process;
 
@@ -15,11 +16,11 @@ static struct process *allocate(void)
         if (p->state != UNUSED)
             continue;
         memset(p, 0, sizeof(*p));
-        p->kernel_stack = page_alloc();
-        if (!p->kernel_stack)
+        p->has_stack = stack_create((unsigned)(p - processes));
+        if (!p->has_stack)
             return NULL;
         p->state = EMBRYO;
-        p->pid = next_pid++;
+        p->pid = p->group = next_pid++;
         return p;
     }
     return NULL;
@@ -27,22 +28,28 @@ static struct process *allocate(void)
 
 static void release(struct process *p)
 {
-    if (p->kernel_stack)
-        page_free(p->kernel_stack);
+    if (p->has_stack)
+        stack_free((unsigned)(p - processes));
     if (p->space)
         space_free(p->space);
-    p->kernel_stack = NULL;
+    p->has_stack = false;
     p->space = NULL;
     p->state = UNUSED;
 }
 
-/* The stack of a process that has never run: as if trap() was about to return to user mode. */
-static struct trap_frame *fresh_stack(struct process *p)
+static uint32_t stack_of(const struct process *p)
 {
-    char *top = (char *)p->kernel_stack + PAGE_SIZE;
-    struct trap_frame *tf = (struct trap_frame *)(top - sizeof(*tf));
-    uint32_t *context = (uint32_t *)tf - 5; /* edi, esi, ebx, ebp, return address */
-    context[4] = (uint32_t)trap_return;
+    return stack_top((unsigned)(p - processes));
+}
+
+/* The stack of a process that has never run: as if context_switch() was called at the beginning of
+ * `first`, which returns to trap_return and so to user mode. */
+static struct trap_frame *fresh_stack(struct process *p, void (*first)(void))
+{
+    struct trap_frame *tf = (struct trap_frame *)stack_of(p) - 1;
+    uint32_t *context = (uint32_t *)tf - 6; /* edi, esi, ebx, ebp, two return addresses */
+    context[4] = (uint32_t)first;
+    context[5] = (uint32_t)trap_return;
     p->esp = (uint32_t)context;
     return tf;
 }
@@ -58,19 +65,43 @@ static struct process *next_runnable(void)
     return NULL;
 }
 
+/* Time is idle until an interrupt other than the timer's has something to say. */
+static uint64_t idle_since;
+
+void idle_ends(void)
+{
+    if (idle_since)
+        idle_time += rdtsc() - idle_since;
+    idle_since = 0;
+}
+
+/* Nothing to run: wait for interrupts, whose handlers run on this stack, until one wakes somebody
+ * up. */
+static struct process *idle(void)
+{
+    struct process *next;
+    do {
+        if (!idle_since)
+            idle_since = rdtsc();
+        cpu_sti_hlt();
+        cpu_cli();
+        next = next_runnable();
+    } while (!next);
+    idle_ends();
+    return next;
+}
+
 /* Give the CPU to the next runnable process; returns when current runs again. */
 static void schedule(void)
 {
-    struct process *old = current, *next;
-    while (!(next = next_runnable())) {
-        cpu_sti_hlt(); /* the interrupt's handler runs on this stack and wakes somebody up */
-        cpu_cli();
-    }
+    struct process *old = current, *next = next_runnable();
+    if (!next)
+        next = idle();
     next->state = RUNNING;
     if (next == old)
         return;
     current = next;
-    cpu_set_kernel_stack((uint32_t)next->kernel_stack + PAGE_SIZE);
+    cpu_set_kernel_stack(stack_of(next));
     if (!old || next->space != old->space)
         space_load(next->space);
     uint32_t nowhere;
@@ -109,6 +140,10 @@ void wake_sleepers(void)
     }
 }
 
+static void nothing(void)
+{
+}
+
 int process_fork(void)
 {
     struct process *child = allocate();
@@ -119,10 +154,14 @@ int process_fork(void)
         release(child);
         return E_NOMEM;
     }
-    child->tf = fresh_stack(child);
+    child->tf = fresh_stack(child, nothing);
     *child->tf = *current->tf;
     child->tf->eax = 0;
     child->parent = current;
+    child->group = current->group;
+    child->fault_handler = current->fault_handler;
+    child->in_fault = current->in_fault;
+    child->directory = inode_share(current->directory);
     child->heap_start = current->heap_start;
     child->heap_end = current->heap_end;
     copy_name(child->name, current->name);
@@ -130,122 +169,6 @@ int process_fork(void)
         child->file[i] = current->file[i] ? file_share(current->file[i]) : NULL;
     child->state = RUNNABLE;
     return child->pid;
-}
-
-/* ELF32 headers, as far as needed (System V ABI, chapters 4 and 5). */
-struct elf_header {
-    uint8_t ident[16];
-    uint16_t type, machine;
-    uint32_t version, entry, phoff, shoff, flags;
-    uint16_t ehsize, phentsize, phnum;
-};
-struct elf_segment {
-    uint32_t type, offset, vaddr, paddr, filesz, memsz, flags, align;
-};
-#define PT_LOAD 1u
-#define PF_W 2u
-
-static int load_segment(space_t space, const struct archive_entry *a, const struct elf_segment *s,
-                        uint32_t *end)
-{
-    const uint32_t size = (uint32_t)(a->end - a->start);
-    if (s->offset > size || s->filesz > size - s->offset || s->filesz > s->memsz ||
-        s->vaddr < USER_BASE || s->memsz > 0x10000000u || s->vaddr > 0x10000000u)
-        return E_NOEXEC;
-    for (uint32_t va = s->vaddr & PAGE_MASK; va < s->vaddr + s->memsz; va += PAGE_SIZE) {
-        if (!space_map_new(space, va, s->flags & PF_W))
-            return E_NOMEM;
-        const uint32_t from = va > s->vaddr ? va : s->vaddr;
-        uint32_t n = va + PAGE_SIZE - from;
-        const uint32_t done = from - s->vaddr;
-        if (done >= s->filesz)
-            continue;
-        if (n > s->filesz - done)
-            n = s->filesz - done;
-        memcpy(space_user(space, from, false), a->start + s->offset + done, n);
-    }
-    if (s->vaddr + s->memsz > *end)
-        *end = s->vaddr + s->memsz;
-    return 0;
-}
-
-static int load_program(space_t space, const struct archive_entry *a, uint32_t *entry,
-                        uint32_t *end)
-{
-    const struct elf_header *h = (const struct elf_header *)a->start;
-    if (a->end - a->start < (int)sizeof(*h) || memcmp(h->ident, "\177ELF", 4))
-        return E_NOEXEC;
-    const struct elf_segment *s = (const struct elf_segment *)(a->start + h->phoff);
-    for (int i = 0; i < h->phnum; i++, s++) {
-        if (s->type != PT_LOAD || !s->memsz)
-            continue;
-        const int error = load_segment(space, a, s, end);
-        if (error)
-            return error;
-    }
-    *entry = h->entry;
-    return 0;
-}
-
-/* The new stack: strings, argv[], then a call's frame for start(argc, argv). Returns its ESP. */
-static uint32_t build_stack(space_t space, char *const *argv, int argc)
-{
-    uint32_t pointers[ARGS_MAX + 1], sp = USER_TOP;
-    if (!space_map_new(space, USER_TOP - PAGE_SIZE, true))
-        return 0;
-    for (int i = argc - 1; i >= 0; i--) {
-        const uint32_t n = (uint32_t)strlen(argv[i]) + 1;
-        sp -= n;
-        memcpy(space_user(space, sp, true), argv[i], n);
-        pointers[i] = sp;
-    }
-    pointers[argc] = 0;
-    sp = (sp & ~15u) - (uint32_t)(argc + 1) * 4;
-    const uint32_t argv_va = sp;
-    memcpy(space_user(space, sp, true), pointers, (uint32_t)(argc + 1) * 4);
-    const uint32_t frame[3] = {0xFFFFFFFFu, (uint32_t)argc, argv_va};
-    sp -= sizeof(frame);
-    memcpy(space_user(space, sp, true), frame, sizeof(frame));
-    return sp;
-}
-
-static int become(struct process *p, const char *name, char *const *argv, int argc)
-{
-    const struct archive_entry *a = archive_find(name);
-    uint32_t entry, end = 0, sp = 0;
-    if (!a)
-        return E_NOENT;
-    space_t space = space_create();
-    if (!space)
-        return E_NOMEM;
-    int error = load_program(space, a, &entry, &end);
-    if (!error && !(sp = build_stack(space, argv, argc)))
-        error = E_NOMEM;
-    if (error) {
-        space_free(space);
-        return error;
-    }
-    space_t old = p->space;
-    p->space = space;
-    p->heap_start = p->heap_end = (end + PAGE_SIZE - 1) & PAGE_MASK;
-    copy_name(p->name, name);
-    *p->tf = (struct trap_frame){.eip = entry,
-                                 .cs = USER_CS,
-                                 .eflags = FL_IF | 2,
-                                 .esp = sp,
-                                 .ss = USER_DS,
-                                 .ds = USER_DS,
-                                 .es = USER_DS};
-    if (old) {
-        space_load(space);
-        space_free(old);
-    }
-    return 0;
-}
-
-int process_exec(const char *name, char *const *argv, int argc)
-{
-    return become(current, name, argv, argc);
 }
 
 void process_exit(int status)
@@ -257,6 +180,9 @@ void process_exit(int status)
             file_release(current->file[i]);
         current->file[i] = NULL;
     }
+    fs_begin();
+    inode_put(current->directory);
+    fs_end(0);
     for (struct process *p = processes; p < processes + PROCESSES; p++) {
         if (p->state != UNUSED && p->parent == current) {
             p->parent = init_process;
@@ -290,20 +216,51 @@ int process_wait(uint32_t status_va)
         if (!children)
             return E_CHILD;
         if (current->killed)
-            return E_INVAL;
+            return E_INTR;
         sleep_on(current);
     }
+}
+
+/* It dies on its way back to user mode; what it sleeps on notices. */
+static void kill(struct process *p)
+{
+    p->killed = true;
+    if (p->state == SLEEPING)
+        p->state = RUNNABLE;
+}
+
+static bool is_alive(const struct process *p)
+{
+    return p->state != UNUSED && p->state != EMBRYO && p->state != ZOMBIE;
 }
 
 int process_kill(int pid)
 {
     for (struct process *p = processes; p < processes + PROCESSES; p++) {
-        if (p->state == UNUSED || p->state == ZOMBIE || p->pid != pid || p == init_process)
+        if (!is_alive(p) || p->pid != pid || p == init_process || !p->space)
             continue;
-        p->killed = true;
-        if (p->state == SLEEPING)
-            p->state = RUNNABLE;
+        kill(p);
         return 0;
+    }
+    return E_NOENT;
+}
+
+void process_kill_group(int group)
+{
+    for (struct process *p = processes; p < processes + PROCESSES; p++) {
+        if (is_alive(p) && p->group == group && p != init_process && p->space)
+            kill(p);
+    }
+}
+
+int process_group(int pid, int group)
+{
+    for (struct process *p = processes; p < processes + PROCESSES; p++) {
+        if (is_alive(p) && (pid ? p->pid == pid : p == current) &&
+            (p == current || p->parent == current)) {
+            p->group = group ? group : p->pid;
+            return 0;
+        }
     }
     return E_NOENT;
 }
@@ -320,21 +277,58 @@ int process_grow(int32_t delta)
     return (int)old;
 }
 
-/* The first process: program init, with the kernel's command line as its argument. */
+#define COMMIT_PERIOD 100 /* ticks between two looks for something to commit */
+
+/* A process without a program. */
+static void commit_now_and_then(void)
+{
+    for (;;) {
+        current->wake_tick = ticks + COMMIT_PERIOD;
+        while ((int32_t)(ticks - current->wake_tick) < 0)
+            sleep_on(&current->wake_tick);
+        fs_begin();
+        block_commit();
+        fs_end(0);
+    }
+}
+
+static struct process *kernel_process(const char *name, void (*run)(void))
+{
+    struct process *p = allocate();
+    if (!p)
+        panic("no memory for the first processes");
+    p->tf = fresh_stack(p, run);
+    copy_name(p->name, name);
+    p->state = RUNNABLE;
+    return p;
+}
+
+static char boot_line[ARG_BYTES_MAX / 2];
+
+/* The first process begins in the kernel, because reading the disk means to sleep; it ends here as
+ * program init, with the kernel's command line as its argument. */
+static void first_process(void)
+{
+    char *argv[] = {"init", boot_line};
+    provoke(boot_line);
+    const char *why = inode_init();
+    if (why)
+        panic("%s", why);
+    fs_begin();
+    current->directory = inode_get(FS_ROOT);
+    fs_end(0);
+    const int error = process_exec("/bin/init", argv, 2);
+    if (error)
+        panic("cannot start /bin/init: error %d", error);
+    file_console(current);
+    kernel_process("commit", commit_now_and_then);
+}
+
 void process_init(const char *command_line)
 {
-    static char line[ARG_BYTES_MAX / 2];
-    char *argv[] = {"init", line};
-    struct process *p = allocate();
-    for (uint32_t i = 0; i + 1 < sizeof(line) && command_line[i]; i++)
-        line[i] = command_line[i];
-    p->tf = fresh_stack(p);
-    const int error = become(p, argv[0], argv, 2);
-    if (error)
-        panic("cannot start init: error %d", error);
-    file_console(p);
-    init_process = p;
-    p->state = RUNNABLE;
+    for (uint32_t i = 0; i + 1 < sizeof(boot_line) && command_line[i]; i++)
+        boot_line[i] = command_line[i];
+    init_process = kernel_process("init", first_process);
     schedule();
     panic("schedule() came back to the boot stack");
 }

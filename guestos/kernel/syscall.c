@@ -18,30 +18,51 @@ static int sys_fork(struct trap_frame *tf)
     return process_fork();
 }
 
-/* exec(name, argv): all strings are copied before the old space goes. */
-static int sys_exec(struct trap_frame *tf)
+static int path_from_user(char path[PATH_MAX], uint32_t va)
 {
-    static char strings[ARG_BYTES_MAX]; /* the kernel is not preempted */
-    char name[NAME_MAX + 1], *argv[ARGS_MAX];
+    uint32_t n = 0;
+    do {
+        if (!copy_from_user(&path[n], va + n, 1))
+            return E_FAULT;
+    } while (path[n] && ++n < PATH_MAX);
+    return n < PATH_MAX ? 0 : E_NAME;
+}
+
+/* The strings of argv[], in one page of the kernel. */
+static int arguments(uint32_t argv_va, char *strings, char *argv[ARGS_MAX])
+{
     uint32_t used = 0;
-    int argc = 0;
-    if (!string_from_user(name, A1, sizeof(name)))
-        return E_FAULT;
-    for (;; argc++) {
+    for (int argc = 0;; argc++) {
         uint32_t va;
-        if (!copy_from_user(&va, A2 + (uint32_t)argc * 4, 4))
+        if (!copy_from_user(&va, argv_va + (uint32_t)argc * 4, 4))
             return E_FAULT;
         if (!va)
-            break;
+            return argc;
         if (argc == ARGS_MAX)
             return E_MFILE;
         argv[argc] = strings + used;
-        if (!string_from_user(argv[argc], va, ARG_BYTES_MAX - used))
-            return E_FAULT;
-        used += (uint32_t)strlen(argv[argc]) + 1;
+        do {
+            if (used == ARG_BYTES_MAX)
+                return E_MFILE;
+            if (!copy_from_user(&strings[used], va++, 1))
+                return E_FAULT;
+        } while (strings[used++]);
     }
-    const int error = process_exec(name, argv, argc);
-    return error ? error : (int)tf->eax;
+}
+
+/* All strings are copied before the old space goes. */
+static int sys_exec(struct trap_frame *tf)
+{
+    char path[PATH_MAX], *argv[ARGS_MAX], *strings = page_alloc();
+    if (!strings)
+        return E_NOMEM;
+    int result = path_from_user(path, A1);
+    if (!result)
+        result = arguments(A2, strings, argv);
+    if (result >= 0)
+        result = process_exec(path, argv, result);
+    page_free(strings);
+    return result ? result : (int)tf->eax;
 }
 
 static int sys_wait(struct trap_frame *tf)
@@ -67,6 +88,19 @@ static int sys_getpid(struct trap_frame *tf)
     return current->pid;
 }
 
+static int sys_group(struct trap_frame *tf)
+{
+    return A2 > INT32_MAX ? E_INVAL : process_group((int)A1, (int)A2);
+}
+
+static int sys_foreground(struct trap_frame *tf)
+{
+    if (A1 > INT32_MAX)
+        return E_INVAL;
+    console_group = (int)A1;
+    return 0;
+}
+
 static int sys_sleep(struct trap_frame *tf)
 {
     if (A1 > INT32_MAX)
@@ -74,7 +108,7 @@ static int sys_sleep(struct trap_frame *tf)
     current->wake_tick = ticks + A1;
     while ((int32_t)(ticks - current->wake_tick) < 0) {
         if (current->killed)
-            return E_INVAL;
+            return E_INTR;
         sleep_on(&current->wake_tick);
     }
     return 0;
@@ -85,6 +119,19 @@ static int sys_sbrk(struct trap_frame *tf)
     return process_grow((int32_t)A1);
 }
 
+static int sys_onfault(struct trap_frame *tf)
+{
+    if (A1 >= KERNEL_BASE)
+        return E_FAULT;
+    current->fault_handler = A1;
+    return 0;
+}
+
+static int sys_resume(struct trap_frame *tf)
+{
+    return process_resume(tf, A1);
+}
+
 static int sys_pipe(struct trap_frame *tf)
 {
     return file_pipe(A1);
@@ -92,8 +139,9 @@ static int sys_pipe(struct trap_frame *tf)
 
 static int sys_open(struct trap_frame *tf)
 {
-    char name[NAME_MAX + 1];
-    return string_from_user(name, A1, sizeof(name)) ? file_open(name) : E_FAULT;
+    char path[PATH_MAX];
+    const int error = path_from_user(path, A1);
+    return error ? error : file_open(path, (int)A2);
 }
 
 static int sys_read(struct trap_frame *tf)
@@ -106,6 +154,11 @@ static int sys_write(struct trap_frame *tf)
     return file_write((int)A1, A2, A3);
 }
 
+static int sys_seek(struct trap_frame *tf)
+{
+    return file_seek((int)A1, A2);
+}
+
 static int sys_close(struct trap_frame *tf)
 {
     return file_close((int)A1);
@@ -114,6 +167,95 @@ static int sys_close(struct trap_frame *tf)
 static int sys_dup(struct trap_frame *tf)
 {
     return file_dup((int)A1);
+}
+
+static int sys_fstat(struct trap_frame *tf)
+{
+    return file_stat((int)A1, A2);
+}
+
+static int sys_stat(struct trap_frame *tf)
+{
+    char path[PATH_MAX];
+    struct stat out;
+    struct inode *ip;
+    int error = path_from_user(path, A1);
+    if (error)
+        return error;
+    fs_begin();
+    error = path_inode(path, &ip);
+    if (!error) {
+        inode_stat(ip, &out);
+        inode_put(ip);
+    }
+    error = fs_end(error);
+    return error ? error : copy_to_user(A2, &out, sizeof(out)) ? 0 : E_FAULT;
+}
+
+static int sys_mkdir(struct trap_frame *tf)
+{
+    char path[PATH_MAX];
+    struct inode *ip;
+    int error = path_from_user(path, A1);
+    if (error)
+        return error;
+    fs_begin();
+    error = path_create(path, FS_DIRECTORY, &ip);
+    if (!error)
+        inode_put(ip);
+    return fs_end(error);
+}
+
+static int sys_chdir(struct trap_frame *tf)
+{
+    char path[PATH_MAX];
+    struct inode *ip;
+    int error = path_from_user(path, A1);
+    if (error)
+        return error;
+    fs_begin();
+    error = path_inode(path, &ip);
+    if (!error) {
+        struct inode *unwanted = ip;
+        if (ip->d.type == FS_DIRECTORY) {
+            unwanted = current->directory;
+            current->directory = ip;
+        } else {
+            error = E_NOTDIR;
+        }
+        inode_put(unwanted);
+    }
+    return fs_end(error);
+}
+
+static int sys_link(struct trap_frame *tf)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    int error = path_from_user(from, A1);
+    if (!error)
+        error = path_from_user(to, A2);
+    if (error)
+        return error;
+    fs_begin();
+    return fs_end(path_link(from, to));
+}
+
+static int sys_unlink(struct trap_frame *tf)
+{
+    char path[PATH_MAX];
+    const int error = path_from_user(path, A1);
+    if (error)
+        return error;
+    fs_begin();
+    return fs_end(path_unlink(path));
+}
+
+static int sys_sync(struct trap_frame *tf)
+{
+    (void)tf;
+    fs_begin();
+    block_commit();
+    return fs_end(0);
 }
 
 static int sys_uptime(struct trap_frame *tf)
@@ -134,6 +276,7 @@ static int sys_procinfo(struct trap_frame *tf)
     if (p->state != UNUSED) {
         info.pid = p->pid;
         info.parent = p->parent ? p->parent->pid : 0;
+        info.group = p->group;
         info.pages = space_pages(p->space);
         copy_name(info.name, p->name);
         memcpy(info.state, states[p->state], strlen(states[p->state]));
@@ -141,21 +284,24 @@ static int sys_procinfo(struct trap_frame *tf)
     return copy_to_user(A2, &info, sizeof(info)) ? 0 : E_FAULT;
 }
 
-static int sys_meminfo(struct trap_frame *tf)
+static int sys_date(struct trap_frame *tf)
 {
-    const struct meminfo info = {memory_total_pages(), memory_free_pages()};
-    return copy_to_user(A1, &info, sizeof(info)) ? 0 : E_FAULT;
+    struct date date;
+    clock_date(&date);
+    return copy_to_user(A1, &date, sizeof(date)) ? 0 : E_FAULT;
 }
 
-static int sys_dirent(struct trap_frame *tf)
+static int sys_sysinfo(struct trap_frame *tf)
 {
-    struct dirent entry;
-    if (A1 >= archive_count)
-        return E_NOENT;
-    memset(&entry, 0, sizeof(entry));
-    copy_name(entry.name, archive[A1].name);
-    entry.size = (uint32_t)(archive[A1].end - archive[A1].start);
-    return copy_to_user(A2, &entry, sizeof(entry)) ? 0 : E_FAULT;
+    struct sysinfo info = {.total_pages = memory_total_pages(),
+                           .free_pages = memory_free_pages(),
+                           .tsc_khz = clock_tsc_khz(),
+                           .idle_time = idle_time};
+    for (const struct process *p = processes; p < processes + PROCESSES; p++)
+        info.processes += p->state != UNUSED;
+    file_info(&info);
+    inode_info(&info);
+    return copy_to_user(A1, &info, sizeof(info)) ? 0 : E_FAULT;
 }
 
 static int sys_hvinfo(struct trap_frame *tf)
@@ -180,6 +326,7 @@ static int sys_poweroff(struct trap_frame *tf)
 {
     if (A1 > 127)
         return E_INVAL;
+    sys_sync(tf);
     power_off((int)A1);
 }
 

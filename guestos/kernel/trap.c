@@ -32,9 +32,6 @@ static const char *const names[EXCEPTIONS] = {
     "SIMD error",
 };
 
-/* A program that faults dies with status 128 + vector. */
-#define STATUS_FAULT 128
-
 static bool from_user(const struct trap_frame *tf)
 {
     return (tf->cs & 3) == 3;
@@ -46,6 +43,8 @@ static void exception(struct trap_frame *tf)
     const char *name = names[tf->vector] ? names[tf->vector] : "reserved exception";
     if (from_user(tf)) {
         if (tf->vector == VEC_PF && user_page_fault(current, address, tf->error & PF_WRITE))
+            return;
+        if (process_fault(tf, address))
             return;
         kprintf("%s (pid %d): %s", current->name, current->pid, name);
         if (tf->vector == VEC_PF)
@@ -63,13 +62,18 @@ static void interrupt(unsigned irq)
 {
     if (irq_spurious(irq))
         return;
+    if (irq)
+        idle_ends();
     if (irq == 0) {
-        ticks++;
+        clock_tick();
         wake_sleepers();
+        disk_timer();
     } else if (irq == 1) {
         keyboard_interrupt();
     } else if (irq == 4) {
         serial_interrupt();
+    } else if (irq == 14) {
+        disk_interrupt();
     }
     irq_end(irq);
 }

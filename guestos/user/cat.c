@@ -1,28 +1,34 @@
-/* Copy files, or the standard input, to the standard output. */
+/* Copy files, or the standard input, to the standard output: cat [FILE...]. */
 #include "lib.h"
 
-static int copy(int fd)
+static int complain(const char *name, int error)
 {
-    char buf[256];
+    dprintf(2, "cat: %s: %s\n", name, error_text(error));
+    return 1;
+}
+
+static int copy(int fd, const char *name)
+{
+    char buf[1024];
     int n;
     while ((n = read(fd, buf, sizeof(buf))) > 0) {
-        if (write(1, buf, (uint32_t)n) != n)
-            return 1;
+        const int written = write(1, buf, (uint32_t)n);
+        if (written != n)
+            return complain("standard output", written < 0 ? written : E_NOSPC);
     }
-    return n < 0;
+    return n < 0 ? complain(name, n) : 0;
 }
 
 int main(int argc, char **argv)
 {
-    int failed = argc < 2 ? copy(0) : 0;
+    int failed = argc < 2 ? copy(0, "standard input") : 0;
     for (int i = 1; i < argc; i++) {
-        const int fd = open(argv[i]);
+        const int fd = open(argv[i], O_READ);
         if (fd < 0) {
-            dprintf(2, "cat: no '%s'\n", argv[i]);
-            failed = 1;
+            failed = complain(argv[i], fd);
             continue;
         }
-        failed |= copy(fd);
+        failed |= copy(fd, argv[i]);
         close(fd);
     }
     return failed;

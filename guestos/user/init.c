@@ -5,19 +5,28 @@
  */
 #include "lib.h"
 
-static int run(char *const argv[])
+/* A program in the foreground has a process group of its own, which Ctrl-C kills. The shell is not
+ * run so: it looks after its own children. */
+static int run(char *const argv[], bool in_foreground)
 {
     int status = 0;
     const int pid = fork();
     if (pid == 0) {
-        exec(argv[0], argv);
-        dprintf(2, "init: cannot run '%s'\n", argv[0]);
+        if (in_foreground)
+            group(0, 0);
+        const int error = exec(argv[0], argv);
+        dprintf(2, "init: cannot run '%s': %s\n", argv[0], error_text(error));
         exit(127);
     }
     if (pid < 0)
         return 127;
+    if (in_foreground) {
+        group(pid, 0); /* whoever of the two comes first */
+        foreground(pid);
+    }
     while (wait(&status) != pid) /* orphans come here too */
         ;
+    foreground(0);
     return status;
 }
 
@@ -43,30 +52,34 @@ static int run_one(char *command)
         arg = next;
     }
     argv[argc] = NULL;
-    return run(argv);
+    return run(argv, true);
+}
+
+/* Run them all and power off with the status of the first that failed. */
+static void run_list(char *commands)
+{
+    uint32_t failed = 0;
+    while (commands) {
+        char *after = cut(commands, ';');
+        const int status = run_one(commands);
+        if (!failed)
+            failed = (uint32_t)status;
+        commands = after;
+    }
+    sync();
+    system_call(SYS_POWEROFF, failed & 127 ? failed & 127 : failed != 0, 0, 0);
 }
 
 int main(int argc, char **argv)
 {
-    char *word = argc > 1 ? argv[1] : NULL;
-    while (word) {
-        char *next = cut(word, ' ');
-        if (word[0] == 'r' && word[1] == 'u' && word[2] == 'n' && word[3] == '=') {
-            int failed = 0;
-            for (char *command = word + 4; command;) {
-                char *after = cut(command, ';');
-                const int status = run_one(command);
-                if (!failed)
-                    failed = status;
-                command = after;
-            }
-            system_call(SYS_POWEROFF, (uint32_t)failed & 127 ? (uint32_t)failed & 127 : failed != 0,
-                        0, 0);
-        }
-        word = next;
+    char *line = argc > 1 ? argv[1] : NULL;
+    while (line) {
+        if (line[0] == 'r' && line[1] == 'u' && line[2] == 'n' && line[3] == '=')
+            run_list(line + 4);
+        line = cut(line, ' ');
     }
     for (;;) {
         char *const shell[] = {"sh", NULL};
-        run(shell);
+        run(shell, false);
     }
 }

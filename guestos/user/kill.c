@@ -1,17 +1,22 @@
-/* End a process. */
+/* End processes: kill PID... */
 #include "lib.h"
 
 int main(int argc, char **argv)
 {
-    bool ok = false;
-    const uint32_t pid = argc == 2 ? number(argv[1], &ok) : 0;
+    bool ok = argc > 1;
+    int failed = 0;
+    for (int i = 1; ok && i < argc; i++)
+        number(argv[i], &ok);
     if (!ok) {
-        dprintf(2, "use: kill PID\n");
+        dprintf(2, "use: kill PID...\n");
         return 2;
     }
-    if (kill((int)pid) < 0) {
-        dprintf(2, "kill: no process %u\n", pid);
-        return 1;
+    for (int i = 1; i < argc; i++) {
+        const int error = kill((int)number(argv[i], &ok));
+        if (error < 0) {
+            dprintf(2, "kill: %s: %s\n", argv[i], error_text(error));
+            failed = 1;
+        }
     }
-    return 0;
+    return failed;
 }

@@ -14,7 +14,15 @@ int fork(void)
 
 int exec(const char *name, char *const argv[])
 {
-    return system_call(SYS_EXEC, (uint32_t)name, (uint32_t)argv, 0);
+    char path[PATH_MAX] = "/bin/";
+    const char *slash = name;
+    while (*slash && *slash != '/')
+        slash++;
+    const uint32_t n = (uint32_t)(slash - name);
+    if (*slash || !n || n + 6 > sizeof(path))
+        return system_call(SYS_EXEC, (uint32_t)name, (uint32_t)argv, 0);
+    memcpy(path + 5, name, n + 1);
+    return system_call(SYS_EXEC, (uint32_t)path, (uint32_t)argv, 0);
 }
 
 int wait(int *status)
@@ -37,6 +45,16 @@ int getpid(void)
     return system_call(SYS_GETPID, 0, 0, 0);
 }
 
+int group(int pid, int group_)
+{
+    return system_call(SYS_GROUP, (uint32_t)pid, (uint32_t)group_, 0);
+}
+
+int foreground(int group_)
+{
+    return system_call(SYS_FOREGROUND, (uint32_t)group_, 0, 0);
+}
+
 int sleep(unsigned centiseconds)
 {
     return system_call(SYS_SLEEP, centiseconds, 0, 0);
@@ -52,14 +70,30 @@ bool sbrk_failed(const void *p)
     return (int)p == E_NOMEM;
 }
 
+static void (*fault_handler)(struct fault *fault);
+
+/* The kernel enters here, with one argument and no return address worth anything. */
+static void handle_fault(struct fault *fault)
+{
+    fault_handler(fault);
+    system_call(SYS_RESUME, (uint32_t)fault, 0, 0);
+    exit(127); /* the handler has put nonsense into *fault */
+}
+
+int on_fault(void (*handler)(struct fault *fault))
+{
+    fault_handler = handler;
+    return system_call(SYS_ONFAULT, handler ? (uint32_t)handle_fault : 0, 0, 0);
+}
+
 int pipe(int fds[2])
 {
     return system_call(SYS_PIPE, (uint32_t)fds, 0, 0);
 }
 
-int open(const char *name)
+int open(const char *path, int flags)
 {
-    return system_call(SYS_OPEN, (uint32_t)name, 0, 0);
+    return system_call(SYS_OPEN, (uint32_t)path, (uint32_t)flags, 0);
 }
 
 int read(int fd, void *buf, uint32_t n)
@@ -72,6 +106,11 @@ int write(int fd, const void *buf, uint32_t n)
     return system_call(SYS_WRITE, (uint32_t)fd, (uint32_t)buf, n);
 }
 
+int seek(int fd, uint32_t offset)
+{
+    return system_call(SYS_SEEK, (uint32_t)fd, offset, 0);
+}
+
 int close(int fd)
 {
     return system_call(SYS_CLOSE, (uint32_t)fd, 0, 0);
@@ -82,9 +121,82 @@ int dup(int fd)
     return system_call(SYS_DUP, (uint32_t)fd, 0, 0);
 }
 
+int fstat(int fd, struct stat *out)
+{
+    return system_call(SYS_FSTAT, (uint32_t)fd, (uint32_t)out, 0);
+}
+
+int stat(const char *path, struct stat *out)
+{
+    return system_call(SYS_STAT, (uint32_t)path, (uint32_t)out, 0);
+}
+
+int mkdir(const char *path)
+{
+    return system_call(SYS_MKDIR, (uint32_t)path, 0, 0);
+}
+
+int chdir(const char *path)
+{
+    return system_call(SYS_CHDIR, (uint32_t)path, 0, 0);
+}
+
+int link(const char *from, const char *to)
+{
+    return system_call(SYS_LINK, (uint32_t)from, (uint32_t)to, 0);
+}
+
+int unlink(const char *path)
+{
+    return system_call(SYS_UNLINK, (uint32_t)path, 0, 0);
+}
+
+int sync(void)
+{
+    return system_call(SYS_SYNC, 0, 0, 0);
+}
+
 unsigned uptime(void)
 {
     return (unsigned)system_call(SYS_UPTIME, 0, 0, 0);
+}
+
+int date(struct date *out)
+{
+    return system_call(SYS_DATE, (uint32_t)out, 0, 0);
+}
+
+int sysinfo(struct sysinfo *out)
+{
+    return system_call(SYS_SYSINFO, (uint32_t)out, 0, 0);
+}
+
+const char *error_text(int error)
+{
+    static const char *const texts[] = {
+        "no error",
+        "bad argument",
+        "bad address",
+        "no such file, process or entry",
+        "out of memory",
+        "bad descriptor",
+        "too many open files, processes or arguments",
+        "no child",
+        "nobody reads the pipe",
+        "not an executable",
+        "exists already",
+        "not a directory",
+        "is a directory",
+        "directory not empty",
+        "disk full",
+        "file too large",
+        "name too long",
+        "disk error",
+        "too many links",
+        "killed",
+    };
+    const uint32_t i = (uint32_t)-error;
+    return i < sizeof(texts) / sizeof(texts[0]) ? texts[i] : "unknown error";
 }
 
 void *memcpy(void *to, const void *from, size_t n)

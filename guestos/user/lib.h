@@ -22,21 +22,39 @@ static inline int system_call(uint32_t number, uint32_t a, uint32_t b, uint32_t 
 
 void exit(int status) __attribute__((noreturn));
 int fork(void);
+/* A name without '/' is looked for in /bin. */
 int exec(const char *name, char *const argv[]);
 int wait(int *status);
 int kill(int pid);
 int yield(void);
 int getpid(void);
+int group(int pid, int group);
+int foreground(int group);
 int sleep(unsigned centiseconds);
 void *sbrk(int delta); /* (void *)-4 (E_NOMEM) on failure: see sbrk_failed */
 bool sbrk_failed(const void *p);
+/* Exceptions of this process go to handler from now on (NULL: they kill again); see struct fault.
+ * When handler returns, the program goes on with the state in *fault. */
+int on_fault(void (*handler)(struct fault *fault));
 int pipe(int fds[2]);
-int open(const char *name);
+int open(const char *path, int flags);
 int read(int fd, void *buf, uint32_t n);
 int write(int fd, const void *buf, uint32_t n);
+int seek(int fd, uint32_t offset);
 int close(int fd);
 int dup(int fd);
+int fstat(int fd, struct stat *out);
+int stat(const char *path, struct stat *out);
+int mkdir(const char *path);
+int chdir(const char *path);
+int link(const char *from, const char *to);
+int unlink(const char *path);
+int sync(void);
 unsigned uptime(void);
+int date(struct date *out);
+int sysinfo(struct sysinfo *out);
+/* What an E_ number means, in words. */
+const char *error_text(int error);
 
 void *memcpy(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);

@@ -9,5 +9,6 @@ int main(int argc, char **argv)
         dprintf(2, "use: poweroff [STATUS]   (0 to 127)\n");
         return 2;
     }
+    sync();
     return system_call(SYS_POWEROFF, status, 0, 0);
 }

@@ -23,11 +23,42 @@ static void tables(void)
 
 static void selectors(void)
 {
-    uint32_t cs = 0, ss = 0, ds = 0, flags;
+    uint32_t cs = 0, ss = 0, ds = 0, flags, after;
     __asm__ volatile("mov %%cs, %0\n\tmov %%ss, %1\n\tmov %%ds, %2" : "=r"(cs), "=r"(ss), "=r"(ds));
     __asm__ volatile("pushf\n\tpop %0" : "=r"(flags));
     printf("cs    %04x\nss    %04x\nds    %04x\n", cs, ss, ds);
     printf("pushf IF %u IOPL %u\n", flags >> 9 & 1, flags >> 12 & 3);
+    /* Without the privilege POPF does not trap, it leaves IF and IOPL as they are. */
+    __asm__ volatile("push %1\n\tpopf\n\tpushf\n\tpop %0"
+                     : "=r"(after)
+                     : "r"((flags & ~(1u << 9)) | 3u << 12)
+                     : "cc", "memory");
+    printf("popf  IF %u IOPL %u (asked for IF 0 IOPL 3)\n", after >> 9 & 1, after >> 12 & 3);
+}
+
+/* Bytes of the instruction that is tried now, and what it raised. */
+static uint32_t length;
+static struct fault raised;
+
+static void skip(struct fault *fault)
+{
+    raised = *fault;
+    fault->eip += length;
+}
+
+/* INT n through a gate for the kernel only, and instructions that do trap, for comparison. */
+static void traps(void)
+{
+    on_fault(skip);
+    length = 2;
+    __asm__ volatile("int $0x20" : : : "memory");
+    printf("int   20 vector %u error %04x\n", raised.vector, raised.error);
+    length = 1;
+    __asm__ volatile("cli" : : : "memory");
+    printf("cli   vector %u error %04x\n", raised.vector, raised.error);
+    __asm__ volatile("hlt" : : : "memory");
+    printf("hlt   vector %u error %04x\n", raised.vector, raised.error);
+    on_fault(NULL);
 }
 
 /* LAR, LSL, VERR, VERW on one selector. */
@@ -54,11 +85,15 @@ static void inspect(uint32_t selector)
 
 int main(int argc, char **argv)
 {
-    (void)argc;
     (void)argv;
+    if (argc > 1) {
+        dprintf(2, "use: sensitive\n");
+        return 2;
+    }
     tables();
     selectors();
     for (uint32_t selector = 0; selector <= 0x30; selector += 8)
         inspect(selector | (selector == 0x18 || selector == 0x20 ? 3 : 0));
+    traps();
     return 0;
 }

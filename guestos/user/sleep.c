@@ -9,5 +9,8 @@ int main(int argc, char **argv)
         dprintf(2, "use: sleep HUNDREDTHS\n");
         return 2;
     }
-    return sleep(time) < 0;
+    const int error = sleep(time);
+    if (error < 0)
+        dprintf(2, "sleep: %s: %s\n", argv[1], error_text(error));
+    return error < 0;
 }

@@ -1,9 +1,15 @@
-/* Count lines, words and bytes of the standard input or of files. */
+/* Count lines, words and bytes of the standard input or of files: wc [FILE...]. */
 #include "lib.h"
+
+static int complain(const char *name, int error)
+{
+    dprintf(2, "wc: %s: %s\n", name, error_text(error));
+    return 1;
+}
 
 static int count(int fd, const char *name)
 {
-    char buf[256];
+    char buf[1024];
     uint32_t lines = 0, words = 0, bytes = 0;
     bool in_word = false;
     int n;
@@ -16,18 +22,19 @@ static int count(int fd, const char *name)
         }
         bytes += (uint32_t)n;
     }
+    if (n < 0)
+        return complain(*name ? name : "standard input", n);
     printf("%u %u %u %s\n", lines, words, bytes, name);
-    return n < 0;
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
     int failed = argc < 2 ? count(0, "") : 0;
     for (int i = 1; i < argc; i++) {
-        const int fd = open(argv[i]);
+        const int fd = open(argv[i], O_READ);
         if (fd < 0) {
-            dprintf(2, "wc: no '%s'\n", argv[i]);
-            failed = 1;
+            failed = complain(argv[i], fd);
             continue;
         }
         failed |= count(fd, argv[i]);

@@ -54,4 +54,18 @@ uint8_t vga_in(struct vga *vga, uint16_t port);
 bool vga_out(struct vga *vga, uint16_t port, uint8_t value);
 uint16_t vga_cursor(const struct vga *vga);
 
+/* media: sectors * IDE_SECTOR bytes, which the drive reads and writes; NULL: no drive. */
+void ide_init(struct ide *ide, uint8_t *media, uint32_t sectors);
+enum ide_effect { IDE_NOTHING, IDE_FLUSHED }; /* FLUSHED: the guest wants its writes to last */
+uint8_t ide_in(struct ide *ide, uint16_t port);
+enum ide_effect ide_out(struct ide *ide, uint16_t port, uint8_t value);
+#define IDE_CONTROL 0x3F6
+/* The data register, which is 16 bits wide: bytes that it will give or take before the drive's
+ * state changes, and moving some of them. Beyond that, reads give ones and writes are lost.
+ * ide_data_out() returns how many sectors, those before ide->next, it completed. */
+uint32_t ide_data_ready(const struct ide *ide, bool to_disk);
+void ide_data_in(struct ide *ide, void *to, uint32_t n);
+uint32_t ide_data_out(struct ide *ide, const void *from, uint32_t n);
+bool ide_irq(const struct ide *ide);
+
 #endif

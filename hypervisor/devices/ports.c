@@ -7,8 +7,10 @@
 #define IRQ_KBD 1
 #define IRQ_COM1 4
 #define IRQ_CLOCK 8
+#define IRQ_DISK 14
+#define PORT_DISK_DATA 0x1F0
 
-enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, SILENT, POWER, FAST_GATE };
+enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, IDE, SILENT, POWER, FAST_GATE };
 
 /* Owners of the low ports. SILENT: known to be absent or harmless; reads as ones. */
 static const uint8_t owners[SYSTEM_PORTS] = {
@@ -24,6 +26,8 @@ static const uint8_t owners[SYSTEM_PORTS] = {
     [0x3D4 ... 0x3D5] = VGA,
     [0x3DA] = VGA,
     [0x3F8 ... 0x3FF] = UART,
+    [0x1F0 ... 0x1F7] = IDE,
+    [IDE_CONTROL] = IDE,
     [0x80] = SILENT,
     [0xED] = SILENT,
     [0x2F8 ... 0x2FF] = SILENT,
@@ -34,7 +38,8 @@ static const uint8_t owners[SYSTEM_PORTS] = {
 #define PORT_RESET 0xCF9
 #define PORT_BOCHS 0x8900
 
-void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size)
+void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size,
+                  uint8_t *disk, uint32_t disk_sectors)
 {
     *dev = (struct devices){.host = *host};
     pic_init(&dev->pic);
@@ -43,6 +48,7 @@ void devices_init(struct devices *dev, const struct device_host *host, uint32_t 
     kbd_init(&dev->kbd);
     cmos_init(&dev->cmos, ram_size, host->rtc_seconds(host->opaque));
     vga_init(&dev->vga);
+    ide_init(&dev->ide, disk, disk_sectors);
 }
 
 static uint64_t now(const struct devices *dev)
@@ -101,6 +107,13 @@ static uint8_t cmos_read(struct devices *dev, uint16_t port)
     return value;
 }
 
+static uint8_t ide_read(struct devices *dev, uint16_t port)
+{
+    const uint8_t value = ide_in(&dev->ide, port);
+    pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
+    return value;
+}
+
 static uint8_t in8(struct devices *dev, enum owner owner, uint16_t port)
 {
     switch (owner) {
@@ -116,6 +129,8 @@ static uint8_t in8(struct devices *dev, enum owner owner, uint16_t port)
         return cmos_read(dev, port);
     case VGA:
         return vga_in(&dev->vga, port);
+    case IDE:
+        return ide_read(dev, port);
     case FAST_GATE:
         return 0x02; /* A20 is on */
     default:
@@ -166,6 +181,13 @@ static void uart_write(struct devices *dev, uint16_t port, uint8_t value)
     pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
 }
 
+static void ide_write(struct devices *dev, uint16_t port, uint8_t value)
+{
+    if (ide_out(&dev->ide, port, value) == IDE_FLUSHED && dev->host.disk_flush)
+        dev->host.disk_flush(dev->host.opaque);
+    pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
+}
+
 static void out8(struct devices *dev, enum owner owner, uint16_t port, uint8_t value)
 {
     switch (owner) {
@@ -191,6 +213,9 @@ static void out8(struct devices *dev, enum owner owner, uint16_t port, uint8_t v
         if (vga_out(&dev->vga, port, value))
             dev->host.cursor(dev->host.opaque, vga_cursor(&dev->vga));
         break;
+    case IDE:
+        ide_write(dev, port, value);
+        break;
     case POWER:
         power_out(dev, port, value);
         break;
@@ -203,12 +228,43 @@ static void out8(struct devices *dev, enum owner owner, uint16_t port, uint8_t v
     }
 }
 
+/* The disk's data register is the one that is wider than a byte. */
+static bool is_disk_data(uint16_t port, unsigned size)
+{
+    return port == PORT_DISK_DATA && size > 1;
+}
+
+uint32_t devices_bulk(const struct devices *dev, uint16_t port, unsigned size, bool in)
+{
+    return is_disk_data(port, size) ? ide_data_ready(&dev->ide, !in) / size * size : 0;
+}
+
+void devices_in_bytes(struct devices *dev, uint16_t port, void *to, uint32_t n)
+{
+    (void)port;
+    ide_data_in(&dev->ide, to, n);
+    pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
+}
+
+void devices_out_bytes(struct devices *dev, uint16_t port, const void *from, uint32_t n)
+{
+    (void)port;
+    const uint32_t sectors = ide_data_out(&dev->ide, from, n);
+    if (sectors && dev->host.disk_written)
+        dev->host.disk_written(dev->host.opaque, dev->ide.next - sectors, sectors);
+    pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
+}
+
 /* The ISA bus splits a wide access to byte-wide devices into bytes at following ports; the port
  * space wraps at its end. */
 uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
 {
     const enum owner first = owner_of(port, size);
     uint32_t value = 0;
+    if (is_disk_data(port, size)) {
+        devices_in_bytes(dev, port, &value, size);
+        return value;
+    }
     for (unsigned i = 0; i < size; i++) {
         const uint16_t p = (uint16_t)(port + i);
         const enum owner owner = owner_of(p, size);
@@ -224,6 +280,10 @@ void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t val
     const enum owner first = owner_of(port, size);
     if (size == 4 && port == PORT_MARK) {
         dev->host.mark(dev->host.opaque, value);
+        return;
+    }
+    if (is_disk_data(port, size)) {
+        devices_out_bytes(dev, port, &value, size);
         return;
     }
     for (unsigned i = 0; i < size; i++) {

@@ -16,6 +16,16 @@ static inline uint8_t inb(uint16_t port)
     return v;
 }
 
+static inline void outsw(uint16_t port, const void *from, uint32_t words)
+{
+    __asm__ volatile("cld; rep outsw" : "+S"(from), "+c"(words) : "d"(port) : "memory");
+}
+
+static inline void insw(uint16_t port, void *to, uint32_t words)
+{
+    __asm__ volatile("cld; rep insw" : "+D"(to), "+c"(words) : "d"(port) : "memory");
+}
+
 static inline uint64_t rdtsc(void)
 {
     uint64_t t;

@@ -29,6 +29,9 @@ struct device_host {
     void (*unknown_port)(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value);
     /* The guest wrote a benchmark mark (PORT_MARK). */
     void (*mark)(void *opaque, uint32_t value);
+    /* Sectors of the disk were written; all that were shall last (FLUSH CACHE). */
+    void (*disk_written)(void *opaque, uint32_t sector, uint32_t count);
+    void (*disk_flush)(void *opaque);
 };
 
 /* Two cascaded 8259A, vectors set by ICW2; Intel 8259A data sheet. */
@@ -101,6 +104,26 @@ struct vga {
     uint8_t status;
 };
 
+/* IDE channel with an ATA drive, by PIO, on IRQ 14. */
+#define IDE_SECTOR 512u
+#define IDE_MULTIPLE 16u /* sectors in one block at most */
+#define IDE_DRDY 0x40    /* the status register */
+#define IDE_DSC 0x10
+#define IDE_DRQ 0x08
+#define IDE_ERR 0x01
+struct ide {
+    uint8_t *media;
+    uint32_t sectors;
+    uint8_t features, error, count, lba_low, lba_mid, lba_high, device, status, control;
+    uint8_t multiple;      /* sectors of a block in READ and WRITE MULTIPLE; 0: not set */
+    uint32_t heads, track; /* translation of CHS addresses */
+    bool irq, writing;
+    uint32_t next, left; /* sectors of the command: the next one of the media, how many */
+    uint32_t per_block;
+    uint32_t at, end; /* bytes of the block in hand: done, all */
+    uint8_t block[IDE_MULTIPLE * IDE_SECTOR];
+};
+
 struct devices {
     struct device_host host;
     struct pic pic;
@@ -109,6 +132,7 @@ struct devices {
     struct kbd kbd;
     struct cmos cmos;
     struct vga vga;
+    struct ide ide;
     bool powered_off;          /* the host was told */
     uint8_t shutdown_step;     /* letters of Bochs' "Shutdown" seen so far */
     uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
@@ -117,13 +141,21 @@ struct devices {
 #define PORT_MARK 0x07E0u      /* 32-bit write: benchmark mark; see guestos/include/mark.h */
 #define PORT_POWER_OFF 0x00F4u /* byte write: power off with this status (QEMU: isa-debug-exit) */
 
-/* Reset all devices. host stays. ram_size in bytes goes into the CMOS memory-size bytes. */
-void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size);
+/* Reset all devices. host stays. ram_size in bytes goes into the CMOS memory-size bytes; disk, NULL
+ * for none, has so many sectors. */
+void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size,
+                  uint8_t *disk, uint32_t disk_sectors);
 
 /* Port access of 1, 2 or 4 bytes, routed to the device that owns the port. A port nobody owns
  * reads as all ones; multi-byte access to byte-wide devices is split as the ISA bus does. */
 uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size);
 void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value);
+
+/* String I/O in bulk: how many bytes devices_in_bytes() or devices_out_bytes() can move at the
+ * port, in accesses of size bytes, with the same effect as one by one; 0: none. */
+uint32_t devices_bulk(const struct devices *dev, uint16_t port, unsigned size, bool in);
+void devices_in_bytes(struct devices *dev, uint16_t port, void *to, uint32_t n);
+void devices_out_bytes(struct devices *dev, uint16_t port, const void *from, uint32_t n);
 
 /* Bring time-driven devices up to now_ns() (raises IRQ 0, RTC periodic). */
 void devices_tick(struct devices *dev);

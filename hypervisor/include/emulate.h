@@ -81,12 +81,20 @@ void gpr_write(struct vcpu *vcpu, unsigned reg, unsigned size, uint32_t value);
  * string_io_probe: could the operand be accessed (INS: written)? Else false and *fault.
  * string_io_operand: read (OUTS) or write (INS) the memory operand, exit->io.size bytes of *buf.
  * string_io_advance: update ESI or EDI by DF, and ECX with REP; returns true when it was the last.
+ *
+ * The same for many iterations at once, n bytes of them, which the port can move in one go:
+ * string_io_span: how many bytes of the operand, `most` or less, lie on one page and may be
+ * accessed; 0: go one by one. The others work on n bytes of that.
  */
 bool string_io_finished(const struct vcpu *vcpu, const struct exit *exit);
 bool string_io_probe(struct vcpu *vcpu, const struct exit *exit, struct event *fault);
 bool string_io_operand(struct vcpu *vcpu, const struct exit *exit, void *buf, bool write,
                        struct event *fault);
 bool string_io_advance(struct vcpu *vcpu, const struct exit *exit);
+uint32_t string_io_span(struct vcpu *vcpu, const struct exit *exit, uint32_t most);
+void string_io_bytes(struct vcpu *vcpu, const struct exit *exit, void *buf, uint32_t n, bool write);
+bool string_io_advance_by(struct vcpu *vcpu, const struct exit *exit, uint32_t n);
+#define STRING_IO_SPAN 512u /* string_io_span() at most */
 
 /*
  * MOV to CR0, CR2, CR3 or CR4 with its legality rules (SDM vol. 2B, MOV to CR; reserved and not

@@ -8,7 +8,8 @@
  * 3. Each sensitive operation of the kernel is a site: the plain instruction and one NOP that makes
  *    it PV_SITE_LEN bytes long (of the recommended multi-byte forms: SDM vol. 2B, NOP), recorded as
  *    a struct pv_site. Unpatched it works on the bare machine. In para mode the VMM overwrites the
- *    site; it can undo this.
+ *    site; it can undo this. Some operations are recorded, and checked like the others, but never
+ *    patched: see below.
  * 4. All sites must be executed with paging on and the note's addresses mapped. Privileged
  *    instructions outside of sites still work in para mode (they trap and are emulated); the
  *    sensitive ones that do not trap must be at sites.
@@ -47,7 +48,15 @@
 #define PV_OP_WRITE_CR4 20 /* mov cr4, eax         clobbers ECX */
 #define PV_OP_INVLPG 21    /* invlpg [eax]         clobbers ECX */
 #define PV_OP_CPUID 22     /* cpuid                EAX, ECX in; EAX EBX ECX EDX out */
-#define PV_OP_COUNT 23
+/* Never patched. They trap and are emulated: string I/O moves so much that one trap is small beside
+ * it, and the others run once, at boot. They are recorded so that the sites are all there is.
+ * The prefixes of the string instructions stand in the order of GNU as: 66 F3 6D, 66 F3 6F. */
+#define PV_OP_INSW 23  /* rep insw             EDI, ECX, EDX as the instruction */
+#define PV_OP_OUTSW 24 /* rep outsw            ESI, ECX, EDX as the instruction */
+#define PV_OP_LGDT 25  /* lgdt [eax] */
+#define PV_OP_LIDT 26  /* lidt [eax] */
+#define PV_OP_LTR 27   /* ltr ax */
+#define PV_OP_COUNT 28
 
 /*
  * Calling the VMM from a hypercall-page stub: ECX = number, EAX, EDX, EBX = arguments; EAX =
@@ -90,7 +99,7 @@ struct pv_shared {
     uint32_t event_pending; /* v  non-zero: an interrupt waits for virtual_if */
     uint32_t cr2;           /* v  set before a page fault is delivered */
     uint32_t version;       /* v  PV_ABI_VERSION while para mode is active, else 0 */
-    uint32_t patched_sites; /* v  number of sites patched now */
+    uint32_t patched_sites; /* v  number of sites patched now, without those never patched */
 };
 #endif
 

@@ -92,7 +92,7 @@ static inline void setup(void)
     };
     now = 0;
     memset(&host_log, 0, sizeof(host_log));
-    devices_init(&dev, &host, 32u << 20);
+    devices_init(&dev, &host, 32u << 20, NULL, 0);
 }
 
 static inline void out(uint16_t port, uint8_t value)

@@ -79,7 +79,7 @@ Test(cmos, memory_size)
     };
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const struct device_host host = dev.host;
-        devices_init(&dev, &host, cases[i].ram);
+        devices_init(&dev, &host, cases[i].ram, NULL, 0);
         cr_expect_eq(cmos(0x15) | cmos(0x16) << 8, 640);
         cr_expect_eq((unsigned)(cmos(0x17) | cmos(0x18) << 8), cases[i].above_1m);
         cr_expect_eq((unsigned)(cmos(0x30) | cmos(0x31) << 8), cases[i].above_1m);

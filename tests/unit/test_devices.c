@@ -145,7 +145,7 @@ Test(devices, report_is_optional)
 {
     struct device_host host = dev.host;
     host.unknown_port = NULL;
-    devices_init(&dev, &host, 1u << 20);
+    devices_init(&dev, &host, 1u << 20, NULL, 0);
     cr_expect_eq(in(0x1234), 0xFF);
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -151,10 +152,57 @@ static int open_console(struct emu_run *run, struct machine *m)
     return ends[1];
 }
 
+/*
+ * The disk's image: the caller's own, or a fresh copy of what was built. Two machines must not
+ * write one image, hence the lock; Bochs' own lock file, which a killed Bochs leaves behind, is of
+ * no use then. Returns false with run->error set.
+ */
+static bool take_disk(struct emu_run *run, struct machine *m)
+{
+    const char *wanted = run->spec.disk;
+    if (wanted && !*wanted)
+        return true;
+    char *path = wanted ? xasprintf("%s", wanted) : in_dir(run, "disk.img");
+    if (!wanted) {
+        size_t size;
+        char *bytes = read_file(ISO_DISK, &size);
+        if (!bytes) {
+            run->error =
+                xasprintf("cannot read " ISO_DISK ": %s (make builds it)", strerror(errno));
+            return false;
+        }
+        write_file(path, bytes, size);
+        free(bytes);
+    }
+    run->disk_fd = open(path, O_RDWR | O_CLOEXEC);
+    if (run->disk_fd < 0) {
+        run->error = xasprintf("cannot open the disk image %s: %s", path, strerror(errno));
+        return false;
+    }
+    if (flock(run->disk_fd, LOCK_EX | LOCK_NB)) {
+        run->error = xasprintf("the disk image %s is in use by another machine", path);
+        return false;
+    }
+    char *lock = xasprintf("%s.lock", path);
+    unlink(lock);
+    free(lock);
+    m->disk = path;
+    return true;
+}
+
+/* A guest below a VMM keeps what it wrote only if it asked for an image of its own. */
+static void keep_disk(struct boot_files *files, const struct emu_spec *spec)
+{
+    const char *more = files->vmm_options;
+    if (spec->disk && *spec->disk && files->mode != MODE_NATIVE)
+        files->vmm_options = xasprintf("disk=host%s%s", more ? " " : "", more ? more : "");
+}
+
 bool emu_start(struct emu_run *run, const struct emu_spec *spec)
 {
     char *error = NULL;
     *run = (struct emu_run){.spec = *spec, .console_fd = -1, .screen_fd = -1, .console_tty = -1};
+    run->disk_fd = -1;
     run->outcome = EMU_BROKEN;
     signal(SIGPIPE, SIG_IGN); /* a machine that ends while we type is no reason to die */
     make_dirs(spec->dir);
@@ -164,7 +212,10 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
                         .mem_mb = spec->mem_mb,
                         .console = spec->console,
                         .dir = spec->dir};
-    m.iso = iso_for(&spec->files, &error);
+    if (!take_disk(run, &m))
+        return false;
+    keep_disk(&run->spec.files, spec);
+    m.iso = iso_for(&run->spec.files, &error);
     if (!m.iso) {
         run->error = error;
         return false;
@@ -322,10 +373,12 @@ void emu_free(struct emu_run *run)
         close(run->screen_fd);
     if (run->console_tty >= 0)
         close(run->console_tty);
+    if (run->disk_fd >= 0)
+        close(run->disk_fd);
     text_free(&run->console);
     free(run->error);
     cJSON_Delete(run->records);
-    *run = (struct emu_run){.console_fd = -1, .screen_fd = -1, .console_tty = -1};
+    *run = (struct emu_run){.console_fd = -1, .screen_fd = -1, .console_tty = -1, .disk_fd = -1};
 }
 
 bool emu_run(struct emu_run *run, const struct emu_spec *spec)

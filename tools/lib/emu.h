@@ -19,6 +19,7 @@ struct emu_spec {
     const char *cpu;         /* CPU model, NULL: the mode's usual one */
     unsigned mem_mb;         /* of the machine, 0: 128 */
     enum console console;
+    const char *disk;   /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
     unsigned timeout_s; /* wall time for the whole run, 0: no limit */
     const char *dir;    /* for the run's files; made when missing */
     int echo_fd;        /* console output is also copied there; -1: nowhere */
@@ -38,6 +39,7 @@ struct emu_run {
     bool running;
     int console_fd, screen_fd; /* console channel or file; what Bochs draws; -1: none */
     int console_tty;           /* our copy of the terminal that is Bochs' COM1, or -1 */
+    int disk_fd;               /* holds the lock on the disk's image */
     struct text console;       /* COM1 so far, without carriage returns */
     size_t seen;               /* emu_expect() has looked this far */
     double started, seconds;   /* now_s() at the start; wall time of the finished run */

@@ -17,6 +17,7 @@ struct boot_files {
 
 #define ISO_VMM "build/hypervisor/trivisor.elf"
 #define ISO_GUEST "build/guestos/minnow.elf"
+#define ISO_DISK "build/guestos/minnow.img" /* the guest's disk, as built */
 
 /*
  * The image for these files, made now or found in the cache (build/iso, by content).

@@ -1,5 +1,6 @@
 #include "machine.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "util.h"
@@ -77,6 +78,15 @@ static void option(struct args *a, const char *name, char *value)
         add(a, value);
 }
 
+/* A comma ends a value in QEMU's options, two are one. */
+static char *doubled_commas(const char *path)
+{
+    struct text t = {0};
+    for (const char *c = path; *c; c++)
+        text_add(&t, *c == ',' ? ",," : c, *c == ',' ? 2 : 1);
+    return t.text;
+}
+
 static char **qemu_argv(const struct machine *m)
 {
     struct args a = {0};
@@ -96,6 +106,13 @@ static char **qemu_argv(const struct machine *m)
         option(&a, "serial", xasprintf("chardev:com1"));
     }
     option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
+    if (m->disk) {
+        /* Nobody's data: what the host's cache loses in a crash of the host is not worth a flush.
+         */
+        char *path = doubled_commas(m->disk);
+        option(&a, "drive", xasprintf("file=%s,format=raw,if=ide,index=0,cache=unsafe", path));
+        free(path);
+    }
     option(&a, "cdrom", xasprintf("%s", m->iso));
     option(&a, "boot", xasprintf("d"));
     option(&a, "net", xasprintf("none"));
@@ -128,7 +145,12 @@ static char **bochs_argv(const struct machine *m)
     text_printf(&rc, "memory: guest=%u, host=%u\n", memory(m), memory(m));
     text_printf(&rc, "clock: sync=%s, time0=%d\n",
                 m->console == CONSOLE_HUMAN ? "slowdown" : "none", START_TIME);
-    text_printf(&rc, "ata0-master: type=cdrom, path=\"%s\", status=inserted\n", m->iso);
+    if (m->disk)
+        text_printf(&rc, "ata0-master: type=disk, mode=flat, path=\"%s\"\n", m->disk);
+    text_printf(&rc,
+                "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15\n"
+                "ata1-master: type=cdrom, path=\"%s\", status=inserted\n",
+                m->iso);
     text_printf(&rc, "boot: cdrom\n");
     if (m->console == CONSOLE_FILE)
         text_printf(&rc, "com1: enabled=1, mode=file, dev=\"%s/com1.txt\"\n", m->dir);

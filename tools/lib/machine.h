@@ -35,6 +35,7 @@ struct machine {
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
     const char *iso;         /* what it boots from */
+    const char *disk;        /* the image of its disk, written in place; NULL: it has none */
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
     int console_fd;          /* QEMU, typed: the emulator's end of the channel */
     const char *console_tty; /* Bochs, typed: the terminal that is COM1 */

@@ -1,0 +1,75 @@
+/*
+ * The guest's disk is a copy in memory of the host's: the guest works at the speed of memory, and
+ * in the same number of ticks each time. What it writes vanishes with it (disk=ram), or is saved
+ * on the host's disk whenever the guest flushes its drive's cache, and at the end (disk=host).
+ */
+#include <string.h>
+
+#include "devices.h"
+#include "host.h"
+
+#define LIMIT_SECTORS (64u << 11) /* 64 MB */
+
+static bool save;
+static uint32_t *dirty; /* one bit a sector */
+
+static uint32_t bitmap_bytes(uint32_t sectors)
+{
+    return (sectors + 31) / 32 * 4;
+}
+
+static uint8_t *alloc(uint32_t bytes)
+{
+    return pages_alloc((bytes + PAGE_SIZE - 1) / PAGE_SIZE, PAGE_SIZE);
+}
+
+const char *guest_disk_open(const char *options, struct guest_disk *disk)
+{
+    char how[8] = "ram";
+    *disk = (struct guest_disk){NULL, 0};
+    option_value(options, "disk", how, sizeof(how));
+    if (!strcmp(how, "none"))
+        return NULL;
+    save = !strcmp(how, "host");
+    if (!save && strcmp(how, "ram"))
+        return "disk=: choose ram (a copy, the default), host (writes stay) or none";
+    const uint32_t sectors = host_disk_init();
+    if (!sectors)
+        return NULL;
+    if (sectors > LIMIT_SECTORS)
+        return "the disk has more than 64 MB, and the VMM holds the guest's disk in memory; give a "
+               "smaller one, or disk=none";
+    disk->bytes = alloc(sectors * IDE_SECTOR);
+    dirty = (uint32_t *)alloc(bitmap_bytes(sectors));
+    if (!disk->bytes || !dirty)
+        return "too little memory for a copy of the disk; start the machine with more memory, or "
+               "use disk=none";
+    disk->sectors = sectors;
+    return host_disk_transfer(0, sectors, disk->bytes, false) ? NULL : "the disk cannot be read";
+}
+
+void guest_disk_written(uint32_t sector, uint32_t count)
+{
+    for (uint32_t i = sector; save && i < sector + count; i++)
+        dirty[i / 32] |= 1u << i % 32;
+}
+
+static bool is_dirty(const struct guest_disk *disk, uint32_t sector)
+{
+    return sector < disk->sectors && dirty[sector / 32] >> sector % 32 & 1;
+}
+
+bool guest_disk_save(const struct guest_disk *disk)
+{
+    bool good = true;
+    for (uint32_t i = 0, n; save && i < disk->sectors; i += n + 1) {
+        for (n = 0; is_dirty(disk, i + n); n++)
+            ;
+        if (n)
+            good &= host_disk_transfer(i, n, disk->bytes + (size_t)i * IDE_SECTOR, true);
+    }
+    if (!save || !disk->sectors)
+        return true;
+    memset(dirty, 0, bitmap_bytes(disk->sectors));
+    return host_disk_flush() && good;
+}
