@@ -108,20 +108,18 @@ bool string_io_operand(struct vcpu *vcpu, const struct exit *exit, void *buf, bo
 
 uint32_t string_io_span(struct vcpu *vcpu, const struct exit *exit, uint32_t most)
 {
-    uint8_t ignored[STRING_IO_SPAN];
     struct event fault;
     const uint32_t offset = io_offset(vcpu, exit), size = exit->io.size;
     const uint32_t linear = vcpu->seg[io_segment(exit)].base + offset;
     const uint32_t count = vcpu->gpr[GPR_ECX], page_left = PAGE_SIZE - linear % PAGE_SIZE;
-    uint32_t n = most < sizeof(ignored) ? most : (uint32_t)sizeof(ignored);
+    uint32_t n = most < STRING_IO_SPAN ? most : STRING_IO_SPAN;
 
     if (!exit->io.rep || exit->io.addr_size != 4 || vcpu->eflags & FL_DF || !n)
         return 0;
     if (n > page_left)
         n = page_left;
     n = n / size > count ? count * size : n / size * size;
-    if (n && !seg_read(vcpu, io_segment(exit), offset, ignored, n,
-                       ACCESS_PEEK | (exit->io.in ? ACCESS_WRITE : ACCESS_READ), &fault))
+    if (n && !seg_probe(vcpu, io_segment(exit), offset, n, exit->io.in, &fault))
         return 0; /* perhaps a part of it can be; and who meets the fault reports it */
     return n;
 }

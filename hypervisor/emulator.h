@@ -141,6 +141,9 @@ bool seg_read(struct vcpu *vcpu, enum sreg reg, uint32_t offset, void *buf, uint
               unsigned access, struct event *fault);
 bool seg_write(struct vcpu *vcpu, enum sreg reg, uint32_t offset, const void *buf, uint32_t n,
                struct event *fault);
+/* Could n bytes there, all on one page, be read or written? Sets no accessed or dirty bit. */
+bool seg_probe(struct vcpu *vcpu, enum sreg reg, uint32_t offset, uint32_t n, bool write,
+               struct event *fault);
 
 /* --- deliver.c --- */
 

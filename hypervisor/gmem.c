@@ -133,7 +133,7 @@ static bool page_fault(struct event *fault, gva_t gva, uint32_t error)
     return false;
 }
 
-/* Descriptors, stack frames and operands are a few words; REP MOVSB costs a tick a byte. */
+/* Descriptors, stack frames and operands are a few words; memcpy() has a start-up cost. */
 static inline void copy_small(void *to, const void *from, uint32_t n)
 {
     uint8_t *t = to;

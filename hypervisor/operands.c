@@ -114,6 +114,18 @@ bool seg_write(struct vcpu *vcpu, enum sreg reg, uint32_t offset, const void *bu
                        ACCESS_WRITE | access_at(vcpu_cpl(vcpu)), fault);
 }
 
+bool seg_probe(struct vcpu *vcpu, enum sreg reg, uint32_t offset, uint32_t n, bool write,
+               struct event *fault)
+{
+    uint8_t ignored;
+
+    return check_segment(vcpu, reg, offset, n, write, fault) &&
+           guest_read(vcpu, vcpu->seg[reg].base + offset, &ignored, 1,
+                      (write ? ACCESS_WRITE : ACCESS_READ) | ACCESS_PEEK |
+                          access_at(vcpu_cpl(vcpu)),
+                      fault);
+}
+
 bool operand_read(struct vcpu *vcpu, const struct insn *insn, void *buf, uint32_t n,
                   struct event *fault)
 {

@@ -159,7 +159,7 @@ static bool on_disk(struct ide *ide, uint32_t sectors)
 {
     if (ide->next < ide->sectors && sectors <= ide->sectors - ide->next)
         return true;
-    if (ide->next < ide->sectors)
+    if (ide->next <= ide->sectors)
         store_address(ide, ide->sectors); /* the first that is not there */
     fail(ide, ERROR_NOT_FOUND);
     return false;

@@ -284,6 +284,59 @@ Test(emulate, io_permission)
     expect_fault("TSS not mapped", in8, VEC_PF, 0);
 }
 
+Test(emulate, string_io_in_bulk)
+{
+    struct vcpu *v = &machine.vcpu;
+    struct exit ins = {.reason = EXIT_IO,
+                       .io = {.size = 2, .in = true, .string = true, .rep = true, .addr_size = 4}};
+    struct exit outs = {
+        .reason = EXIT_IO,
+        .io = {.size = 4, .string = true, .rep = true, .addr_size = 4, .segment = SREG_DS}};
+    uint8_t bytes[8] = {1, 2, 3, 4, 5, 6, 7, 8}, back[8];
+
+    v->gpr[GPR_EDI] = 0x9000;
+    v->gpr[GPR_ECX] = 1000;
+    cr_assert_eq(string_io_span(v, &ins, 100), 100u);
+    cr_assert_eq(string_io_span(v, &ins, 101), 100u, "whole words");
+    cr_assert_eq(string_io_span(v, &ins, 100000), STRING_IO_SPAN);
+    v->gpr[GPR_ECX] = 3;
+    cr_assert_eq(string_io_span(v, &ins, 100), 6u, "as many as are wanted");
+    v->gpr[GPR_ECX] = 1000;
+    v->gpr[GPR_EDI] = 0x9FFD;
+    cr_assert_eq(string_io_span(v, &ins, 100), 2u, "to the end of the page");
+    v->gpr[GPR_EDI] = 0x9FFF;
+    cr_assert_eq(string_io_span(v, &ins, 100), 0u, "a word across pages goes alone");
+    v->gpr[GPR_EDI] = 0x9000;
+    v->eflags |= FL_DF;
+    cr_assert_eq(string_io_span(v, &ins, 100), 0u, "backwards");
+    v->eflags &= ~FL_DF;
+    ins.io.rep = false;
+    cr_assert_eq(string_io_span(v, &ins, 100), 0u, "one only");
+    ins.io.rep = true;
+    ins.io.addr_size = 2;
+    cr_assert_eq(string_io_span(v, &ins, 100), 0u, "DI wraps");
+    ins.io.addr_size = 4;
+
+    string_io_bytes(v, &ins, bytes, 8, true);
+    cr_assert_not(string_io_advance_by(v, &ins, 8));
+    cr_assert(get32(0x9004) == 0x08070605u && v->gpr[GPR_EDI] == 0x9008u);
+    cr_assert_eq(v->gpr[GPR_ECX], 996u);
+    v->gpr[GPR_ESI] = 0x9000;
+    v->gpr[GPR_ECX] = 2;
+    cr_assert_eq(string_io_span(v, &outs, 100), 8u);
+    string_io_bytes(v, &outs, back, 8, false);
+    cr_assert_arr_eq(back, bytes, 8);
+    cr_assert(string_io_advance_by(v, &outs, 8));
+    cr_assert_eq(v->gpr[GPR_ESI], 0x9008u);
+
+    v->gpr[GPR_ECX] = 2;
+    v->gpr[GPR_ESI] = 0x9000;
+    v->seg[SREG_DS].limit = 0x9006;
+    cr_assert_eq(string_io_span(v, &outs, 100), 0u, "beyond the limit: one by one, then #GP");
+    put32(PAGE_TABLE + 9 * 4, 0x9000 | PTE_P);
+    cr_assert_eq(string_io_span(v, &ins, 100), 0u, "a page that cannot be written");
+}
+
 Test(emulate, string_io)
 {
     struct vcpu *v = &machine.vcpu;
