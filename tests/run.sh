@@ -1,6 +1,7 @@
 #!/bin/bash
 # Run test suites, each of which writes TAP, and end with one line: N passed, N failed.
-# usage: tests/run.sh BUILD SUITE...    suites: unit zydis sites structure format system
+# usage: tests/run.sh BUILD SUITE...
+# suites: unit zydis sites structure format powercut system
 set -u
 build=$1
 shift
@@ -29,6 +30,7 @@ suite() {
     sites) "$build/tests/guest-sites" "$build/guestos/minnow.elf" "$build"/guestos/bin/*.full ;;
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;
+    powercut) BUILD=$build tests/powercut.sh ;;
     system) "$build/tests/tv-systest" "${ONLY:-}" ;;
     esac
 }

@@ -4,19 +4,21 @@
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
 	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
 	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c \
-	$(addprefix hwassist/vmx/,check.c event.c negotiate.c qualification.c) hwassist/svm/check.c)
+	$(addprefix hwassist/vmx/,check.c event.c negotiate.c qualification.c) hwassist/svm/check.c \
+	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c util.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c))
 UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Ihypervisor/include -Iparavirt/include -Ihypervisor -Ihypervisor/devices -Itrap-and-emulate \
-	-Iparavirt -Ihwassist
+	-Iparavirt -Ihwassist -Itools -Iguestos/include
 SYSTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/system/*.c))
 SYSTEST := $(BUILD)/tests/tv-systest
 ZYDIS := $(if $(wildcard tests/unit/decoder_zydis.c),$(BUILD)/tests/decoder-zydis)
 SITES_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,guest_sites.o guest_code.o support.o)
 SITES := $(BUILD)/tests/guest-sites
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
+TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut)
 
 $(BUILD)/unit/%.o: %.c
 	@mkdir -p $(@D)
@@ -54,15 +56,18 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 	@echo "  HOSTLD $@"
 	@gcc -o $@ $^ $(TOOL_LIBS)
 
-.PHONY: test unit system
+.PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST)
-	@tests/run.sh $(BUILD) unit zydis sites structure format system
+test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS)
+	@tests/run.sh $(BUILD) unit zydis sites structure format powercut system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
 	@tests/run.sh $(BUILD) unit zydis sites
 
-system: all $(SYSTEST)
+powercut: all $(TEST_TOOLS)
+	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut
+
+system: all $(SYSTEST) $(TEST_TOOLS)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d))

@@ -4,10 +4,10 @@
  *
  *   block 0                      struct fs_super; the rest of the block is zero
  *   log_start .. +log_blocks     the log: one header block, then room for its blocks
- *   inode_start ..               inodes, FS_INODES_PER_BLOCK a block; inode 0 is never used
- *   bitmap_block                 one bit a block of the disk, the lowest bit of a byte first; 1: in
- *                                use (also for everything before data_start)
- *   data_start .. blocks - 1     contents of files and directories, and blocks of pointers
+ *   inode_start ..               inodes, FS_INODES_PER_BLOCK a block; inode 0 is never used, and
+ * one that is free is all zeros bitmap_block                 one bit a block of the disk, the
+ * lowest bit of a byte first; 1: in use (also for everything before data_start) data_start ..
+ * blocks - 1     contents of files and directories, and blocks of pointers
  *
  * The log makes a group of block writes atomic: the new contents go into the log's blocks, then
  * struct fs_log_header, which is one sector, is written with their number and places: from that

@@ -212,43 +212,58 @@ void block_commit(void)
         kprintf("minnow: the disk cannot be written: nothing is saved from now on\n");
 }
 
-/* A group that was committed but perhaps not copied home: copy it (again). */
-static void recover(void)
+static bool in_log(uint32_t block)
 {
-    const struct fs_log_header *found = (const void *)block_read(log_start);
-    const struct fs_log_header header = *found;
-    if (!header.count || header.count > log_capacity)
-        return;
+    return block - log_start <= log_capacity;
+}
+
+/* A group that was committed but perhaps not copied home: copy it (again). False: it cannot be. */
+static bool recover(void)
+{
+    const struct fs_log_header header = *(const struct fs_log_header *)block_read(log_start);
+    if (header.count > log_capacity)
+        return false;
     for (uint32_t i = 0; i < header.count; i++) {
-        if (header.home[i] >= disk_blocks)
-            return;
+        if (!header.home[i] || header.home[i] >= disk_blocks || in_log(header.home[i]))
+            return false;
     }
     for (uint32_t i = 0; i < header.count; i++) {
         const uint8_t *saved = block_read(log_start + 1 + i);
         memcpy(block_new(header.home[i]), saved, FS_BLOCK);
     }
-    broken = !(write_home() && write_header(0));
+    if (header.count)
+        broken = !(write_home() && write_header(0));
     for (uint32_t i = 0; i < group_size; i++)
         group[i]->dirty = false;
     group_size = 0;
+    return !failed && !broken;
 }
 
-bool block_init(struct fs_super *super)
+/* Does the super block describe a disk of ours, all parts of which are where they can be? */
+static bool plausible(const struct fs_super *s)
+{
+    const uint32_t inode_blocks = s->inodes / FS_INODES_PER_BLOCK, end = s->data_start;
+    return s->magic == FS_MAGIC && s->version == FS_VERSION && s->block_size == FS_BLOCK &&
+           s->blocks <= disk_blocks && s->blocks <= FS_BLOCKS_MAX && end < s->blocks &&
+           s->log_blocks > OPERATION_MAX && s->log_blocks <= FS_LOG_MAX + 1 && inode_blocks &&
+           s->inodes % FS_INODES_PER_BLOCK == 0 && 1 + s->log_blocks + inode_blocks + 1 == end &&
+           s->log_start && s->inode_start && s->bitmap_block &&
+           s->log_start <= end - s->log_blocks && s->inode_start <= end - inode_blocks &&
+           s->bitmap_block < end;
+}
+
+const char *block_init(struct fs_super *super)
 {
     for (uint32_t i = 0; i < BUFFERS; i++)
         buffers[i].data = memory[i];
     disk_blocks = disk_init() / (FS_BLOCK / FS_SECTOR);
-    if (!disk_blocks)
-        return false;
-    *super = *(const struct fs_super *)block_read(0);
-    if (failed || super->magic != FS_MAGIC || super->version != FS_VERSION ||
-        super->block_size != FS_BLOCK || super->blocks > disk_blocks ||
-        super->blocks > FS_BLOCKS_MAX || super->log_blocks < OPERATION_MAX + 1 ||
-        super->log_blocks > FS_LOG_MAX + 1)
-        return false;
+    if (disk_blocks)
+        *super = *(const struct fs_super *)block_read(0);
+    if (!disk_blocks || failed || !plausible(super))
+        return "no disk with a Minnow file system (an image made by tv-mkfs, as the master of the "
+               "first IDE channel)";
     log_start = super->log_start;
     log_capacity = super->log_blocks - 1;
     disk_blocks = super->blocks;
-    recover();
-    return !failed && !broken;
+    return recover() ? NULL : "the log of the disk is damaged: check it with tv-fsck";
 }

@@ -146,9 +146,7 @@ int path_create(const char *path, enum fs_type type, struct inode **out)
         error = E_EXIST;
     else if (!dir->d.links)
         error = E_NOENT;
-    else if (!(ip = inode_create(type)))
-        error = E_NOSPC;
-    else if ((error = publish(dir, name, ip)))
+    else if (!(error = inode_create(type, &ip)) && (error = publish(dir, name, ip)))
         inode_put(ip);
     inode_put(dir);
     *out = ip;

@@ -208,8 +208,7 @@ static int pipe_write(struct pipe *p, uint32_t va, uint32_t n)
         const uint32_t part = together(p->written, n - done < room ? n - done : room);
         if (!p->readers) {
             error = E_PIPE;
-        } else if (!part) {
-            wakeup(p);
+        } else if (!part) { /* no wakeup() here: two writers would wake each other for ever */
             sleep_on(p);
             error = current->killed ? E_INTR : 0;
         } else if (!copy_from_user(&p->data[p->written % PIPE_SIZE], va + done, part)) {
@@ -217,9 +216,9 @@ static int pipe_write(struct pipe *p, uint32_t va, uint32_t n)
         } else {
             p->written += part;
             done += part;
+            wakeup(p);
         }
     }
-    wakeup(p);
     return done && error != E_PIPE ? (int)done : error;
 }
 

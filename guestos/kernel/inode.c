@@ -75,20 +75,21 @@ void inode_update(const struct inode *ip)
     *on_disk(block_write(inode_block(ip->number)), ip->number) = ip->d;
 }
 
-struct inode *inode_create(enum fs_type type)
+int inode_create(enum fs_type type, struct inode **out)
 {
     for (uint32_t n = FS_ROOT; free_inodes && n < super.inodes; n++) {
         if (on_disk(block_read(inode_block(n)), n)->type != FS_FREE)
             continue;
         struct inode *ip = inode_get(n);
         if (!ip)
-            return NULL;
+            return E_MFILE;
         ip->d = (struct fs_inode){.type = (uint16_t)type};
         free_inodes--;
         inode_update(ip);
-        return ip;
+        *out = ip;
+        return 0;
     }
-    return NULL;
+    return E_NOSPC;
 }
 
 void inode_put(struct inode *ip)
@@ -202,6 +203,18 @@ int inode_read(struct inode *ip, uint32_t offset, uint32_t n, copy_out copy, uin
     return (int)n;
 }
 
+/* Copy into a block; bytes behind the end of the file stay zeros unless all could be copied. */
+static bool fill(uint8_t *block, uint32_t at, uint32_t n, copy_in copy, uint32_t from,
+                 uint32_t size)
+{
+    if (copy(block + at % FS_BLOCK, from, n))
+        return true;
+    const uint32_t end = at + n, keep = at > size ? at : size;
+    if (keep < end)
+        memset(block + keep - at / FS_BLOCK * FS_BLOCK, 0, end - keep);
+    return false;
+}
+
 int inode_write(struct inode *ip, uint32_t offset, uint32_t n, copy_in copy, uint32_t from)
 {
     int result = 0;
@@ -210,7 +223,7 @@ int inode_write(struct inode *ip, uint32_t offset, uint32_t n, copy_in copy, uin
     for (uint32_t done = 0; done < n;) {
         const uint32_t at = offset + done, part = part_of(at, n - done);
         const uint32_t block = block_of(ip, at / FS_BLOCK, true);
-        if (!block || !copy(block_write(block) + at % FS_BLOCK, from + done, part)) {
+        if (!block || !fill(block_write(block), at, part, copy, from + done, ip->d.size)) {
             result = done ? (int)done : block ? E_FAULT : E_NOSPC;
             break;
         }
@@ -260,9 +273,9 @@ static void take_stock(void)
 
 const char *inode_init(void)
 {
-    if (!block_init(&super))
-        return "no disk with a Minnow file system (an image made by tv-mkfs, as the master of the "
-               "first IDE channel)";
+    const char *problem = block_init(&super);
+    if (problem)
+        return problem;
     next_block = super.data_start;
     fs_begin();
     take_stock();

@@ -199,7 +199,7 @@ void disk_timer(void);     /* every tick */
 
 /* block.c: the cache and the log. What changes the disk, or reads it, happens between fs_begin()
  * and fs_end(); one process at a time is there. */
-bool block_init(struct fs_super *super); /* false: no disk with our file system */
+const char *block_init(struct fs_super *super); /* NULL, or why there is no file system */
 void fs_begin(void);
 int fs_end(int result); /* result, or E_IO when the disk failed meanwhile */
 /* The block's place in the cache. It is good until the process has asked for 100 others. Errors of
@@ -220,7 +220,7 @@ const char *inode_init(void);             /* finds the file system; NULL, or why
 struct inode *inode_get(uint32_t number); /* NULL: too many in use */
 struct inode *inode_share(struct inode *ip);
 void inode_put(struct inode *ip); /* gives a reference back; frees a file without links */
-struct inode *inode_create(enum fs_type type); /* without links; NULL: disk or table full */
+int inode_create(enum fs_type type, struct inode **out); /* without links */
 void inode_update(const struct inode *ip);
 void inode_truncate(struct inode *ip); /* to size 0 */
 /* Copy to or from user memory (copy_to_user, copy_from_user) or the kernel's. */

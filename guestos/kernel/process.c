@@ -10,7 +10,7 @@ static struct process *init_process;
 
 void context_switch(uint32_t *save_esp, uint32_t load_esp);
 
-static struct process *allocate(void)
+static int allocate(struct process **out)
 {
     for (struct process *p = processes; p < processes + PROCESSES; p++) {
         if (p->state != UNUSED)
@@ -18,12 +18,13 @@ static struct process *allocate(void)
         memset(p, 0, sizeof(*p));
         p->has_stack = stack_create((unsigned)(p - processes));
         if (!p->has_stack)
-            return NULL;
+            return E_NOMEM;
         p->state = EMBRYO;
         p->pid = p->group = next_pid++;
-        return p;
+        *out = p;
+        return 0;
     }
-    return NULL;
+    return E_MFILE;
 }
 
 static void release(struct process *p)
@@ -146,9 +147,10 @@ static void nothing(void)
 
 int process_fork(void)
 {
-    struct process *child = allocate();
-    if (!child)
-        return E_NOMEM;
+    struct process *child;
+    const int error = allocate(&child);
+    if (error)
+        return error;
     child->space = space_copy(current->space);
     if (!child->space) {
         release(child);
@@ -294,8 +296,8 @@ static void commit_now_and_then(void)
 
 static struct process *kernel_process(const char *name, void (*run)(void))
 {
-    struct process *p = allocate();
-    if (!p)
+    struct process *p;
+    if (allocate(&p))
         panic("no memory for the first processes");
     p->tf = fresh_stack(p, run);
     copy_name(p->name, name);

@@ -70,6 +70,8 @@ int main(int argc, char **argv)
     tests_errors();
     tests_shell();
     tests_programs();
+    tests_disk();
+    tests_panics();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

@@ -5,6 +5,7 @@
 
 #define PROMPT "minnow$ "
 #define ANSWER_S 20
+#define CTRL_C "\003"
 
 static void expect(struct emu_run *run, const char *text)
 {
@@ -13,6 +14,17 @@ static void expect(struct emu_run *run, const char *text)
     emu_kill(run);
     fail("the console never showed \"%s\"; it is:\n%s\n(%s)", text,
          run->console.text ? run->console.text : "", run->error ? run->error : "the guest ended");
+}
+
+/* Ctrl-C until it has an effect: what runs may not have become the foreground yet. */
+static void interrupt(struct emu_run *run)
+{
+    for (int i = 0; i < ANSWER_S; i++) {
+        emu_send(run, CTRL_C, 1);
+        if (emu_expect(run, PROMPT, 1))
+            return;
+    }
+    fail("Ctrl-C gave no prompt; the console is:\n%s", run->console.text);
 }
 
 /* hvinfo's name of each mode. */
@@ -37,6 +49,18 @@ static void shell(const struct test_case *test)
     expect(&run, PROMPT);
     emu_type(&run, "echo one two three | wc\n");
     expect(&run, "14");
+    expect(&run, PROMPT);
+    emu_type(&run, "echo 'a  b' \"c  d\" > /t ; echo e >> /t ; cat < /t\n");
+    expect(&run, "\na  b c  d\n");
+    expect(&run, "e\n");
+    expect(&run, PROMPT);
+    emu_type(&run, "sleep 100000 | cat\n");
+    interrupt(&run);
+    emu_type(&run, "sleep 100001 &\n"); /* which Ctrl-C leaves alone */
+    expect(&run, PROMPT);
+    interrupt(&run);
+    emu_type(&run, "ps\n");
+    expect(&run, " sleep");
     expect(&run, PROMPT);
     emu_type(&run, "crash ud\n");
     expect(&run, "killed");

@@ -27,6 +27,8 @@ void tests_errors(void);
 void tests_report(void);
 void tests_runner(void);
 void tests_repeat(void);
+void tests_disk(void);
+void tests_panics(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -50,8 +50,7 @@ static const struct exempt {
 #define EXEMPTS (sizeof(exempt) / sizeof(exempt[0]))
 
 /* Programs that run privileged instructions on purpose, to see them fail. */
-static const char *const daring_programs[] = {"crash", "fuzz", "selftest", "sensitive",
-                                              "usertests"};
+static const char *const daring_programs[] = {"crash", "fuzz", "sensitive", "usertests"};
 
 /* One check of the test: counts what is wrong and prints the first of it. */
 struct check {
