@@ -52,5 +52,5 @@ $(MINNOW_ELF): $(MINNOW_KOBJ) guestos/kernel/kernel.ld
 	@echo "  LD    $@"
 	@$(MINNOW_LINK) -Wl,-T,guestos/kernel/kernel.ld -o $@ $(filter %.o,$^) -lgcc
 
-.SECONDARY:
+.PRECIOUS: $(BUILD)/guestos/user/%.o $(BUILD)/guestos/%.asm.o
 -include $(wildcard $(BUILD)/guestos/*/*.d $(BUILD)/guestos/user/*/*.d)

@@ -327,3 +327,47 @@ enum emu_result emu_jmp_far(struct vcpu *vcpu, const struct insn *insn, struct e
 {
     return far_transfer(vcpu, insn, exit, false);
 }
+
+/* --- SYSENTER and SYSEXIT: flat segments, whatever the tables say (SDM vol. 2B) --- */
+
+static void set_flat(struct vcpu *vcpu, uint16_t selector, unsigned cpl)
+{
+    const uint32_t data =
+        SEG_P | SEG_S | SEG_RW | SEG_ACCESSED | SEG_DB | SEG_G | cpl << SEG_DPL_SHIFT;
+    const struct segment cs = {
+        .selector = selector | cpl, .attr = data | SEG_CODE, .limit = 0xFFFFFFFF};
+    const struct segment ss = {.selector = (selector + 8) | cpl, .attr = data, .limit = 0xFFFFFFFF};
+
+    segment_set(vcpu, SREG_SS, &ss);
+    segment_set(vcpu, SREG_CS, &cs);
+}
+
+enum emu_result emu_sysenter(struct vcpu *vcpu, const struct insn *insn, struct exit *exit)
+{
+    const uint16_t selector = vcpu->sysenter_cs & 0xFFFC;
+
+    (void)insn;
+    if (!protected_mode(vcpu) || !selector)
+        return emu_fault(exit, VEC_GP, 0);
+    set_flat(vcpu, selector, 0);
+    vcpu->eip = vcpu->sysenter_eip;
+    vcpu->gpr[GPR_ESP] = vcpu->sysenter_esp;
+    vcpu->eflags &= ~(FL_IF | FL_RF | FL_VM);
+    vcpu->int_shadow = 0;
+    return EMU_DONE;
+}
+
+enum emu_result emu_sysexit(struct vcpu *vcpu, const struct insn *insn, struct exit *exit)
+{
+    const uint16_t selector = vcpu->sysenter_cs & 0xFFFC;
+
+    (void)insn;
+    if (!protected_mode(vcpu) || !selector || vcpu_cpl(vcpu) != 0)
+        return emu_fault(exit, VEC_GP, 0);
+    set_flat(vcpu, selector + 16, 3);
+    vcpu->eip = vcpu->gpr[GPR_EDX];
+    vcpu->gpr[GPR_ESP] = vcpu->gpr[GPR_ECX];
+    vcpu->eflags &= ~FL_RF;
+    vcpu->int_shadow = 0;
+    return EMU_DONE;
+}

@@ -172,6 +172,7 @@ typedef enum emu_result emu_handler(struct vcpu *vcpu, const struct insn *insn, 
 
 emu_handler emu_in_out, emu_ins_outs;                                   /* emulate_io.c */
 emu_handler emu_int, emu_iret, emu_ret_far, emu_call_far, emu_jmp_far;  /* emulate_far.c */
+emu_handler emu_sysenter, emu_sysexit;                                  /* emulate_far.c */
 emu_handler emu_lar_lsl, emu_verr_verw, emu_arpl, emu_mov_from_sreg;    /* emulate_seg.c */
 emu_handler emu_mov_to_sreg, emu_push_sreg, emu_pop_sreg, emu_load_far; /* emulate_seg.c */
 emu_handler emu_lgdt_lidt, emu_sgdt_sidt, emu_lldt_ltr, emu_sldt_str;   /* emulate_seg.c */

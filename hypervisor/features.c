@@ -12,8 +12,8 @@
 #define LEAF_SIGNATURE 0x40000000u
 #define LEAF_MODE 0x40000001u
 
-/* Leaf 1 EDX: FPU DE PSE TSC MSR CX8 PGE CMOV MMX FXSR SSE SSE2. No PAE, APIC, MTRR, SEP: the
- * guest has 32-bit paging, the 8259s and INT. */
+/* Leaf 1 EDX: FPU DE PSE TSC MSR CX8 PGE CMOV MMX FXSR SSE SSE2. No PAE, APIC, MTRR: the
+ * guest has 32-bit paging and the 8259s. No SEP: SYSENTER works, but only by the emulator. */
 #define FEATURES_EDX 0x0780A13Du
 #define FEATURES_ECX 0x00000001u /* SSE3 */
 #define HYPERVISOR_PRESENT 0x80000000u

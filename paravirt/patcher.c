@@ -43,6 +43,7 @@ static const struct plain plain[PV_OP_COUNT] = {
     [PV_OP_LGDT] = {"lgdt", 3, {0x0F, 0x01, 0x10}},
     [PV_OP_LIDT] = {"lidt", 3, {0x0F, 0x01, 0x18}},
     [PV_OP_LTR] = {"ltr", 3, {0x0F, 0x00, 0xD8}},
+    [PV_OP_LLDT] = {"lldt", 3, {0x0F, 0x00, 0xD0}},
 };
 
 const char *pv_op_name(uint8_t op)
@@ -81,6 +82,7 @@ bool pv_is_patched(uint8_t op)
     case PV_OP_LGDT:
     case PV_OP_LIDT:
     case PV_OP_LTR:
+    case PV_OP_LLDT:
         return false;
     default:
         return op < PV_OP_COUNT && plain[op].name;

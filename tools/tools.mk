@@ -12,5 +12,5 @@ $(BUILD)/tools/tv-%: $(BUILD)/tools/tv-%.o $(TOOL_LIB)
 	@echo "  HOSTLD $@"
 	@gcc -o $@ $^ $(TOOL_LIBS)
 
-.SECONDARY:
+.PRECIOUS: $(BUILD)/tools/%.o
 -include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d)

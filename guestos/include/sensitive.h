@@ -179,6 +179,14 @@ static inline void cpu_ltr(uint16_t selector)
                      : "cc", "memory");
 }
 
+static inline void cpu_lldt(uint16_t selector)
+{
+    __asm__ volatile(PV_SITE(PV_OP_LLDT, "lldt %%ax", PV_NOP5)
+                     :
+                     : "a"((uint32_t)selector)
+                     : "cc", "memory");
+}
+
 /* r[0..3] = EAX, EBX, ECX, EDX of the leaf (sub-leaf 0). */
 static inline void cpu_cpuid(uint32_t leaf, uint32_t r[4])
 {

@@ -57,6 +57,7 @@ static void load_tables(void)
     load_segments();
     cpu_lidt(&i);
     cpu_ltr(TSS_SELECTOR);
+    cpu_lldt(0); /* there is none, whatever the boot loader left */
 }
 
 #define PIC1 0x20

@@ -56,7 +56,8 @@
 #define PV_OP_LGDT 25  /* lgdt [eax] */
 #define PV_OP_LIDT 26  /* lidt [eax] */
 #define PV_OP_LTR 27   /* ltr ax */
-#define PV_OP_COUNT 28
+#define PV_OP_LLDT 28  /* lldt ax */
+#define PV_OP_COUNT 29
 
 /*
  * Calling the VMM from a hypercall-page stub: ECX = number, EAX, EDX, EBX = arguments; EAX =

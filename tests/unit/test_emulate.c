@@ -76,8 +76,7 @@ Test(emulate, exit_details)
 
 Test(emulate, no_such_instruction)
 {
-    static const enum insn_op undefined[] = {OP_RDTSCP, OP_SYSENTER, OP_SYSEXIT,
-                                             OP_XSETBV, OP_MONITOR,  OP_MWAIT};
+    static const enum insn_op undefined[] = {OP_RDTSCP, OP_XSETBV, OP_MONITOR, OP_MWAIT};
     static const enum insn_op unknown[] = {OP_OTHER, OP_VMCALL, OP_VMMCALL, OP_SVM_VMX};
 
     for (unsigned i = 0; i < ARRAY_LEN(undefined); i++)

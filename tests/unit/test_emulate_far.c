@@ -98,6 +98,33 @@ Test(emulate_far, iret_flags_by_privilege)
     }
 }
 
+Test(emulate_far, sysenter_and_sysexit)
+{
+    struct vcpu *v = &machine.vcpu;
+
+    expect_fault("sysenter without an entry", INSN(.op = OP_SYSENTER), VEC_GP, 0);
+    expect_fault("sysexit without an entry", INSN(.op = OP_SYSEXIT), VEC_GP, 0);
+    v->sysenter_cs = 0x33; /* the RPL does not count, nor do the tables */
+    v->sysenter_eip = 0x12345;
+    v->sysenter_esp = 0x6789;
+    machine_user();
+    expect_fault("sysexit by a program", INSN(.op = OP_SYSEXIT), VEC_GP, 0);
+    v->eflags |= FL_IF | FL_IOPL;
+    expect_at("sysenter", INSN(.op = OP_SYSENTER), 0x30, 0x12345, 0x6789);
+    cr_assert_eq(vcpu_cpl(v), 0u);
+    cr_assert_eq(v->seg[SREG_SS].selector, 0x38);
+    cr_assert_eq(v->seg[SREG_CS].attr & (SEG_CODE | SEG_DPL), SEG_CODE);
+    cr_assert_eq(v->seg[SREG_CS].limit, 0xFFFFFFFFu);
+    cr_assert_eq(v->eflags & (FL_IF | FL_IOPL), FL_IOPL);
+    v->gpr[GPR_EDX] = 0x1111;
+    v->gpr[GPR_ECX] = 0x2222;
+    expect_at("sysexit", INSN(.op = OP_SYSEXIT), 0x43, 0x1111, 0x2222);
+    cr_assert_eq(vcpu_cpl(v), 3u);
+    cr_assert_eq(v->seg[SREG_SS].selector, 0x4B);
+    v->cr0 &= ~CR0_PE;
+    expect_fault("sysenter in real mode", INSN(.op = OP_SYSENTER), VEC_GP, 0);
+}
+
 Test(emulate_far, iret_to_user)
 {
     struct vcpu *v = &machine.vcpu;

@@ -32,7 +32,7 @@ struct kernel {
 };
 
 /* The operations of the ABI that stay the plain instruction are its last ones. */
-#define NEVER_PATCHED 5
+#define NEVER_PATCHED 6
 
 static bool never_patched(uint8_t op)
 {
@@ -152,6 +152,7 @@ Test(patcher, plain_bytes_are_the_named_instruction)
         [PV_OP_LGDT] = OP_LGDT,
         [PV_OP_LIDT] = OP_LIDT,
         [PV_OP_LTR] = OP_LTR,
+        [PV_OP_LLDT] = OP_LLDT,
     };
     for (uint8_t op = 1; op < PV_OP_COUNT; op++) {
         uint8_t bytes[INSN_MAX] = {0};
