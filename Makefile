@@ -87,7 +87,7 @@ endif
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only
 #: make system: the system tests only; ONLY=text runs those with text in their name
-#: make powercut: cut the power at every write of a workload, and check the disk; LONG=1: more of it
+#: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

@@ -59,17 +59,22 @@ static bool is_dirty(const struct guest_disk *disk, uint32_t sector)
     return sector < disk->sectors && dirty[sector / 32] >> sector % 32 & 1;
 }
 
+static void clean(uint32_t sector, uint32_t count)
+{
+    for (uint32_t i = sector; i < sector + count; i++)
+        dirty[i / 32] &= ~(1u << i % 32);
+}
+
 bool guest_disk_save(const struct guest_disk *disk)
 {
     bool good = true;
     for (uint32_t i = 0, n; save && i < disk->sectors; i += n + 1) {
         for (n = 0; is_dirty(disk, i + n); n++)
             ;
-        if (n)
-            good &= host_disk_transfer(i, n, disk->bytes + (size_t)i * IDE_SECTOR, true);
+        if (n && host_disk_transfer(i, n, disk->bytes + (size_t)i * IDE_SECTOR, true))
+            clean(i, n);
+        else if (n)
+            good = false;
     }
-    if (!save || !disk->sectors)
-        return true;
-    memset(dirty, 0, bitmap_bytes(disk->sectors));
-    return host_disk_flush() && good;
+    return !save || !disk->sectors || (host_disk_flush() && good);
 }

@@ -225,6 +225,32 @@ static void dev_mark(void *opaque, uint32_t value)
     }
 }
 
+/* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
+static void check_options(void)
+{
+    static const char *const known[] = {"mode=", "mem=", "umip=on", "umip=off", "disk="};
+    for (const char *word = cmdline; *word;) {
+        unsigned n = 0;
+        bool good = *word == '/';
+        while (word[n] && word[n] != ' ')
+            n++;
+        for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
+            const unsigned k = (unsigned)strlen(known[i]);
+            good |= known[i][k - 1] == '=' ? n >= k && !strncmp(word, known[i], k)
+                                           : n == k && !strncmp(word, known[i], k);
+        }
+        if (n && !good) {
+            char text[64];
+            ksnprintf(text, sizeof(text), "%s", word);
+            if (n < sizeof(text))
+                text[n] = 0;
+            refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off",
+                   text);
+        }
+        word += n + (word[n] == ' ');
+    }
+}
+
 static struct vm vm0;
 static struct guest_disk disk0;
 
@@ -363,11 +389,12 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     take_over(hpa_to_ptr(info_hpa));
     if (!module_count)
         refuse("no guest kernel: load one as a multiboot module after the VMM");
+    check_options();
     const struct vmm_mode *mode = choose_mode();
+    boot_date = read_clock();
     vm_create(vm, "vm0", guest_mb());
     load_guest(vm);
     host_timer_init();
-    boot_date = read_clock();
     host_input_init();
 
     vm->vcpu.mode = mode;

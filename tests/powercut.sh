@@ -66,7 +66,7 @@ script() {
             echo "echo file $i of round $r > $d/a/f$i"
             echo "ln $d/a/f$i $d/a/b/g$i; rm $d/a/f$i"
         done
-        echo "sleep 110"
+        echo "sleep 1.1"
         echo "mkdir $d/a/b/c; rm $d/a/b/c; mkdir $d/a/b/c; echo x > $d/a/b/c/x"
         # A file with an indirect block, and one with doubly indirect ones.
         echo "cat /bin/sh /bin/sh > $d/middle"
@@ -80,20 +80,20 @@ script() {
         for ((i = 1; i < links; i++)); do
             echo "ln $d/many/0 $d/many/entry$i"
         done
-        echo "sleep 110"
+        echo "sleep 1.1"
         for ((i = 1; i < links; i += 2)); do
             echo "rm $d/many/entry$i"
         done
         # Files that are removed while a program has them open, while the kernel commits.
         for ((i = 0; i < 3; i++)); do
             echo "cat /bin/sh > $d/open$i"
-            echo "sleep $((150 + i * 100)) < $d/open$i &"
+            echo "sleep $((1 + i)).5 < $d/open$i &"
         done
         echo "rm $d/open0 $d/open1 $d/open2"
-        echo "sleep 110"
+        echo "sleep 1.1"
         # Several at the same time.
         echo "cat /bin/bench > $d/p0 & cat /bin/bench > $d/p1 & cat /bin/ls > $d/p2 & rm -r $d/a &"
-        echo "sleep 300"
+        echo "sleep 3"
         [ $r = 0 ] || echo "rm -r /round$((r - 1))"
     done
     if [ -n "$long" ]; then

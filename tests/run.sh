@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run test suites, each of which writes TAP, and end with one line: N passed, N failed.
 # usage: tests/run.sh BUILD SUITE...
-# suites: unit zydis sites structure format powercut system
+# suites: unit zydis sites structure format powercut diskerrors system
 set -u
 build=$1
 shift
@@ -31,6 +31,7 @@ suite() {
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;
     powercut) BUILD=$build tests/powercut.sh ;;
+    diskerrors) BUILD=$build tests/diskerrors.sh ;;
     system) "$build/tests/tv-systest" "${ONLY:-}" ;;
     esac
 }

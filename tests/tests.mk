@@ -59,13 +59,13 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 .PHONY: test unit system powercut
 
 test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS)
-	@tests/run.sh $(BUILD) unit zydis sites structure format powercut system
+	@tests/run.sh $(BUILD) unit zydis sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
 	@tests/run.sh $(BUILD) unit zydis sites
 
 powercut: all $(TEST_TOOLS)
-	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut
+	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
 system: all $(SYSTEST) $(TEST_TOOLS)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system

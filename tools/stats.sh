@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 count() { # count NAME FILE...
     local name=$1
     shift
-    [ $# -gt 0 ] || return
+    [ $# -gt 0 ] || return 0
     printf '%-30s %6d %7d %7d\n' "$name" $# "$(cat "$@" | wc -l)" \
         "$(cat "$@" | awk '
             in_comment { if (sub(/.*\*\//, "")) in_comment = 0; else next }

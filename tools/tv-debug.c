@@ -72,13 +72,15 @@ static void add(char **argv, int *n, char *arg)
 /* QEMU waits at its first instruction; gdb gets the symbols and a breakpoint at the entry. */
 static int debug_qemu(const struct session *s, struct machine *m)
 {
-    char *gdb[24];
+    char *gdb[32];
     int n = 0;
     struct proc qemu;
     m->gdb_socket = DIR "/gdb.sock";
     unlink(m->gdb_socket);
     add(gdb, &n, "gdb");
     add(gdb, &n, "-q");
+    add(gdb, &n, "-ex");
+    add(gdb, &n, "set confirm off");
     add(gdb, &n, "-ex");
     add(gdb, &n, "set architecture i386");
     add(gdb, &n, "-ex");
@@ -93,6 +95,13 @@ static int debug_qemu(const struct session *s, struct machine *m)
     add(gdb, &n, xasprintf("hbreak *0x%x", entry_of(s->first)));
     add(gdb, &n, "-ex");
     add(gdb, &n, "continue");
+    add(gdb, &n, "-ex");
+    add(gdb, &n,
+        "echo \\nThe machine stands at the first instruction behind the boot loader. Go on with\\n"
+        "  hbreak vmm_main     the VMM's beginning (MODE=native: hbreak kernel_main)\\n"
+        "  hbreak exit_dispatch   each time the guest has stopped; then: continue, bt, info "
+        "locals\\n"
+        "The guest's console goes to " DIR "/com1.txt. Ctrl-C stops the guest, quit ends all.\\n");
 
     if (!proc_start(&qemu, machine_argv(m), -1, 2, -1))
         die(1, "cannot start QEMU: %s", strerror(errno));

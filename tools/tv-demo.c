@@ -94,9 +94,12 @@ int main(int argc, char **argv)
     struct report report = {.count = RUNS};
     struct job jobs[RUNS];
     struct text table = {0};
-    (void)argv;
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+        puts("usage: tv-demo   runs every mode in both emulators and compares (no arguments)");
+        return 0;
+    }
     if (argc > 1)
-        die(STATUS_USAGE, "usage: tv-demo (it takes no arguments)");
+        die(STATUS_USAGE, "unexpected argument '%s' (it takes none)", argv[1]);
     make_dirs(REPORT);
     report.guest_sha256 = sha256(ISO_GUEST);
     report.vmm_sha256 = sha256(ISO_VMM);

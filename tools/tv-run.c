@@ -34,7 +34,9 @@ static const char usage[] =
     "  --dir=DIR        keep console, records and logs there (default build/run/EMU-MODE)\n"
     "On a terminal, Ctrl-A x ends the run and Ctrl-A a types a Ctrl-A. When input comes from a\n"
     "pipe, a line is typed each time the shell shows its prompt.\n"
-    "The exit status is the guest's; 1: the machine broke; 2: wrong usage; 123: time-out; 124:\n"
+    "The exit status is the guest's: that of the first program of --run that failed, modulo 128\n"
+    "(never 0 then), or what poweroff was given. Besides, 1: the machine broke; 2: wrong usage; "
+    "123: time-out; 124:\n"
     "the VMM killed the guest; 125: the guest's kernel panicked; 126: the VMM panicked.\n";
 
 static struct termios saved;

@@ -42,6 +42,17 @@ void fs_begin(void)
         block_commit();
 }
 
+bool fs_failed(void)
+{
+    return failed;
+}
+
+void fs_damaged(const char *what, uint32_t number)
+{
+    kprintf("minnow: the file system is damaged (%s %u): check it with tv-fsck\n", what, number);
+    failed = true;
+}
+
 int fs_end(int result)
 {
     owner = NULL;
@@ -199,12 +210,14 @@ static bool write_home(void)
 void block_commit(void)
 {
     uint8_t *data[FS_LOG_MAX];
+    failed |= broken;
     if (!group_size || broken)
         return;
     for (uint32_t i = 0; i < group_size; i++)
         data[i] = group[i]->data;
     broken = !(write_blocks(log_start + 1, data, group_size) && disk_flush() &&
                write_header(group_size) && write_home() && write_header(0));
+    failed |= broken;
     for (uint32_t i = 0; i < group_size; i++)
         group[i]->dirty = false;
     group_size = 0;
@@ -229,6 +242,8 @@ static bool recover(void)
     }
     for (uint32_t i = 0; i < header.count; i++) {
         const uint8_t *saved = block_read(log_start + 1 + i);
+        if (failed)
+            return false; /* and the log stays as it is */
         memcpy(block_new(header.home[i]), saved, FS_BLOCK);
     }
     if (header.count)

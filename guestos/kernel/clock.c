@@ -28,10 +28,10 @@ void clock_tick(void)
 uint32_t clock_tsc_khz(void)
 {
     uint64_t tsc = rdtsc() - first_tsc;
-    uint32_t ms = (ticks - first_tick) * (1000 / TICKS_PER_SECOND);
-    for (; tsc >> 32; ms >>= 1) /* a 32-bit division is enough */
+    uint64_t ms = (uint64_t)(ticks - first_tick) * (1000 / TICKS_PER_SECOND);
+    for (; (tsc | ms) >> 32; ms >>= 1) /* a 32-bit division is enough */
         tsc >>= 1;
-    return first_tsc && ms ? (uint32_t)tsc / ms : 0;
+    return first_tsc && ms ? (uint32_t)tsc / (uint32_t)ms : 0;
 }
 
 static uint8_t cmos(uint8_t index)

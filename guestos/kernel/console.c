@@ -110,8 +110,12 @@ static void input(char c)
     if (c == CTRL('C')) { /* the line is given up, and who runs in the foreground */
         edit_at = line_start;
         echo("^C");
-        process_kill_group(console_group);
         c = '\n';
+        if (console_group) {
+            process_kill_group(console_group);
+            console_write(&c, 1);
+            return;
+        }
     }
     if (c == '\b' || c == 0x7F) {
         if (edit_at > line_start) {

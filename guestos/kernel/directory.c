@@ -146,8 +146,10 @@ int path_create(const char *path, enum fs_type type, struct inode **out)
         error = E_EXIST;
     else if (!dir->d.links)
         error = E_NOENT;
-    else if (!(error = inode_create(type, &ip)) && (error = publish(dir, name, ip)))
+    else if (!(error = inode_create(type, &ip)) && (error = publish(dir, name, ip))) {
         inode_put(ip);
+        ip = NULL;
+    }
     inode_put(dir);
     *out = ip;
     return error;

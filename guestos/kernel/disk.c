@@ -52,14 +52,26 @@ void disk_timer(void)
     }
 }
 
-/* Sleep until the drive interrupts; false: it reports an error, or nothing at all. */
-static bool wait_interrupt(void)
+/* A drive that has lost the thread could give the data of an older request: it is not used again.
+ */
+static void give_up(void)
+{
+    if (sectors)
+        kprintf("minnow: the disk does not answer\n");
+    sectors = 0;
+}
+
+/* Sleep until the drive interrupts; false: it reports an error, or it does not show the wanted
+ * status (DRQ, where data are next), or nothing happens at all. */
+static bool wait_interrupt(uint8_t wanted)
 {
     deadline = (ticks + DEADLINE) | 1;
     while (!interrupted && !timed_out)
         sleep_on(&interrupted);
     deadline = 0;
-    const bool ok = interrupted && !(status & (ERR | DF));
+    const bool ok = interrupted && !(status & (ERR | DF)) && (status & wanted) == wanted;
+    if (!interrupted)
+        give_up();
     interrupted = timed_out = false;
     return ok;
 }
@@ -70,6 +82,8 @@ static bool wait_request(void)
     uint8_t now = BSY;
     for (uint32_t i = 0; i < PATIENCE && (now & BSY); i++)
         now = port_in8(CONTROL);
+    if (now & BSY)
+        give_up();
     return (now & (BSY | DRQ | ERR | DF)) == DRQ;
 }
 
@@ -92,14 +106,14 @@ uint32_t disk_init(void)
     if (port_in8(STATUS) == 0xFF || !port_in8(STATUS))
         return 0; /* nobody drives the bus, or there is no such drive */
     start(IDENTIFY, 0, 0);
-    if (!wait_interrupt())
+    if (!wait_interrupt(DRQ))
         return 0; /* a CD-ROM, for instance */
     port_in16s(DATA, id, SECTOR_WORDS);
     chunk = 1;
     while (chunk * 2 <= (id[47] & 0xFFu) && chunk * 2 <= CHUNK_MAX)
         chunk *= 2;
     start(SET_MULTIPLE, 0, chunk);
-    if (!wait_interrupt())
+    if (!wait_interrupt(0))
         return 0;
     sectors = id[60] | (uint32_t)id[61] << 16;
     return sectors;
@@ -111,7 +125,7 @@ bool disk_transfer(uint32_t sector, uint32_t count, uint8_t *const blocks[], boo
         return false;
     start(write ? WRITE_MULTIPLE : READ_MULTIPLE, sector, count);
     for (uint32_t i = 0; i < count; i++) {
-        if (i % chunk == 0 && !(write && !i ? wait_request() : wait_interrupt()))
+        if (i % chunk == 0 && !(write && !i ? wait_request() : wait_interrupt(DRQ)))
             return false;
         uint8_t *at = blocks[i * FS_SECTOR / FS_BLOCK] + i * FS_SECTOR % FS_BLOCK;
         if (write)
@@ -119,11 +133,13 @@ bool disk_transfer(uint32_t sector, uint32_t count, uint8_t *const blocks[], boo
         else
             port_in16s(DATA, at, SECTOR_WORDS);
     }
-    return !write || wait_interrupt();
+    return !write || wait_interrupt(0);
 }
 
 bool disk_flush(void)
 {
+    if (!sectors)
+        return false;
     start(FLUSH_CACHE, 0, 0);
-    return wait_interrupt();
+    return wait_interrupt(0);
 }

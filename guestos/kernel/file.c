@@ -1,5 +1,6 @@
 /* What descriptors name: the console, pipes, files and directories of the disk. */
 #include "kernel.h"
+#include "sensitive.h"
 
 #define PIPE_SIZE 512u
 #define OPEN_FILES 128
@@ -98,8 +99,10 @@ static int open_inode(const char *path, int flags, struct inode **out)
         error = E_ISDIR;
     else if (flags & O_TRUNCATE)
         inode_truncate(*out);
-    if (error)
+    if (error) {
         inode_put(*out);
+        *out = NULL;
+    }
     return error;
 }
 
@@ -119,7 +122,11 @@ int file_open(const char *path, int flags)
     }
     f->flags = flags;
     fs_begin();
-    const int error = fs_end(open_inode(path, flags, &f->inode));
+    f->inode = NULL;
+    int error = open_inode(path, flags, &f->inode);
+    if (fs_failed() && f->inode)
+        inode_put(f->inode);
+    error = fs_end(error);
     if (error) {
         current->file[fd] = NULL;
         f->kind = CLOSED;
@@ -240,6 +247,13 @@ static int console_out(uint32_t va, uint32_t n)
             return done ? (int)done : E_FAULT;
         console_write(buf, part);
         done += part;
+        if (done == n)
+            break;
+        cpu_sti(); /* the console is slow: let the others live */
+        cpu_cli();
+        yield();
+        if (current->killed)
+            return (int)done;
     }
     return (int)n;
 }

@@ -26,7 +26,10 @@ static uint32_t block_alloc(void)
     for (uint32_t i = 0; free_blocks && i < super.blocks; i++) {
         const uint32_t n = next_block;
         next_block = n + 1 < super.blocks ? n + 1 : super.data_start;
-        if (block_read(super.bitmap_block)[n / 8] >> n % 8 & 1)
+        const bool used = block_read(super.bitmap_block)[n / 8] >> n % 8 & 1;
+        if (fs_failed())
+            return 0;
+        if (used)
             continue;
         block_write(super.bitmap_block)[n / 8] |= (uint8_t)(1u << n % 8);
         free_blocks--;
@@ -40,7 +43,7 @@ static void block_free(uint32_t n)
 {
     uint8_t *bitmap = block_write(super.bitmap_block);
     if (n < super.data_start || n >= super.blocks || !(bitmap[n / 8] >> n % 8 & 1)) {
-        kprintf("minnow: the file system is damaged (block %u): check it with tv-fsck\n", n);
+        fs_damaged("block", n);
         return;
     }
     bitmap[n / 8] &= (uint8_t) ~(1u << n % 8);
@@ -58,9 +61,12 @@ struct inode *inode_get(uint32_t number)
     }
     if (!empty || !number || number >= super.inodes)
         return NULL;
-    empty->number = number;
-    empty->references = 1;
-    empty->d = *on_disk(block_read(inode_block(number)), number);
+    const struct fs_inode d = *on_disk(block_read(inode_block(number)), number);
+    if (d.size > FS_FILE_BLOCKS * FS_BLOCK)
+        fs_damaged("inode", number);
+    if (fs_failed())
+        return NULL;
+    *empty = (struct inode){number, 1, d};
     return empty;
 }
 
@@ -103,6 +109,14 @@ void inode_put(struct inode *ip)
     ip->references--;
 }
 
+static bool is_data(uint32_t block)
+{
+    if (block >= super.data_start && block < super.blocks)
+        return true;
+    fs_damaged("block", block);
+    return false;
+}
+
 /* The place of a pointer in a block of pointers; makes the block if asked. NULL: there is none. */
 static uint32_t *pointer_in(uint32_t *block, uint32_t index, bool make, struct inode *ip)
 {
@@ -112,6 +126,8 @@ static uint32_t *pointer_in(uint32_t *block, uint32_t index, bool make, struct i
         if (ip)
             inode_update(ip);
     }
+    if (!is_data(*block))
+        return NULL;
     return (uint32_t *)(make ? block_write(*block) : block_read(*block)) + index;
 }
 
@@ -132,23 +148,24 @@ static uint32_t block_of(struct inode *ip, uint32_t n, bool make)
     }
     if (p && !*p && make) {
         *p = block_alloc();
-        if (direct)
+        if (direct && *p)
             inode_update(ip);
     }
-    return p ? *p : 0;
+    return p && *p && is_data(*p) ? *p : 0;
 }
 
 static void free_pointers(uint32_t block, bool doubly)
 {
-    for (uint32_t i = 0; block && i < FS_POINTERS; i++) {
+    if (!block || !is_data(block))
+        return;
+    for (uint32_t i = 0; i < FS_POINTERS; i++) {
         const uint32_t n = ((const uint32_t *)block_read(block))[i];
         if (n && doubly)
             free_pointers(n, false);
         else if (n)
             block_free(n);
     }
-    if (block)
-        block_free(block);
+    block_free(block);
 }
 
 void inode_truncate(struct inode *ip)

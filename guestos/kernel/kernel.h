@@ -202,6 +202,9 @@ void disk_timer(void);     /* every tick */
 const char *block_init(struct fs_super *super); /* NULL, or why there is no file system */
 void fs_begin(void);
 int fs_end(int result); /* result, or E_IO when the disk failed meanwhile */
+bool fs_failed(void);   /* has the operation in hand met an error already? */
+/* The disk holds what cannot be: the operation in hand fails. */
+void fs_damaged(const char *what, uint32_t number);
 /* The block's place in the cache. It is good until the process has asked for 100 others. Errors of
  * the disk show at fs_end(). */
 uint8_t *block_read(uint32_t block);

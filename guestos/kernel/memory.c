@@ -123,10 +123,19 @@ uint32_t memory_free_pages(void)
     return free_pages;
 }
 
+/* The last pages are for the first process, which must not die of what others take: nobody would
+ * clean up after them. */
+#define RESERVE 16u
+
+static bool may_take_last_pages(void)
+{
+    return !current || current->pid <= 1;
+}
+
 void *page_alloc(void)
 {
     const uint32_t pa = free_list;
-    if (!pa)
+    if (!pa || (free_pages <= RESERVE && !may_take_last_pages()))
         return NULL;
     void *page = phys_to_virt(pa);
     free_list = *(uint32_t *)page;

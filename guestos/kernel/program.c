@@ -29,6 +29,8 @@ static int load_segment(space_t space, struct inode *ip, const struct elf_segmen
     if (s->filesz > s->memsz || s->vaddr < USER_BASE || s->vaddr >= PROGRAM_TOP ||
         s->memsz > PROGRAM_TOP - s->vaddr || s->offset > ip->d.size)
         return E_NOEXEC;
+    if (s->memsz / PAGE_SIZE > memory_free_pages())
+        return E_NOMEM;
     for (uint32_t va = s->vaddr & PAGE_MASK; va < s->vaddr + s->memsz; va += PAGE_SIZE) {
         const uint32_t from = va > s->vaddr ? va : s->vaddr, done = from - s->vaddr;
         uint32_t n = va + PAGE_SIZE - from;

@@ -1,4 +1,5 @@
 /* Copy files, or the standard input, to the standard output: cat [FILE...]. */
+#include "fs_format.h"
 #include "lib.h"
 
 static int complain(const char *name, int error)
@@ -10,7 +11,10 @@ static int complain(const char *name, int error)
 static int copy(int fd, const char *name)
 {
     char buf[1024];
+    struct stat st;
     int n;
+    if (!fstat(fd, &st) && st.type == FS_DIRECTORY)
+        return complain(name, E_ISDIR);
     while ((n = read(fd, buf, sizeof(buf))) > 0) {
         const int written = write(1, buf, (uint32_t)n);
         if (written != n)

@@ -1,9 +1,19 @@
 /*
  * The first program. Its argument is the kernel's command line: "run=prog,arg,...;prog2,..." runs
- * the programs one after the other and powers off with the status of the first that failed;
+ * the programs one after the other and powers off with the status of the first that failed (its
+ * lowest seven bits, or 1 where they are 0);
  * without it there is a shell, again and again.
  */
 #include "lib.h"
+
+static const char *hint(const char *name)
+{
+    for (; *name; name++) {
+        if (*name == ' ')
+            return " (run= wants commas between a program and its arguments)";
+    }
+    return "";
+}
 
 /* A program in the foreground has a process group of its own, which Ctrl-C kills. The shell is not
  * run so: it looks after its own children. */
@@ -15,11 +25,14 @@ static int run(char *const argv[], bool in_foreground)
         if (in_foreground)
             group(0, 0);
         const int error = exec(argv[0], argv);
-        dprintf(2, "init: cannot run '%s': %s\n", argv[0], error_text(error));
+        dprintf(2, "init: cannot run '%s': %s%s\n", argv[0], error_text(error), hint(argv[0]));
         exit(127);
     }
-    if (pid < 0)
+    if (pid < 0) {
+        if (wait(NULL) < 0) /* somebody's end may be what makes room */
+            sleep(1);
         return 127;
+    }
     if (in_foreground) {
         group(pid, 0); /* whoever of the two comes first */
         foreground(pid);
@@ -61,7 +74,9 @@ static void run_list(char *commands)
     uint32_t failed = 0;
     while (commands) {
         char *after = cut(commands, ';');
-        const int status = run_one(commands);
+        const int status = *commands ? run_one(commands) : 0;
+        if (status)
+            printf("init: %s ended with status %d\n", commands, status);
         if (!failed)
             failed = (uint32_t)status;
         commands = after;
@@ -73,6 +88,10 @@ static void run_list(char *commands)
 int main(int argc, char **argv)
 {
     char *line = argc > 1 ? argv[1] : NULL;
+    if (getpid() != 1) {
+        dprintf(2, "init: only the kernel starts this program\n");
+        return 2;
+    }
     while (line) {
         if (line[0] == 'r' && line[1] == 'u' && line[2] == 'n' && line[3] == '=')
             run_list(line + 4);
@@ -80,6 +99,9 @@ int main(int argc, char **argv)
     }
     for (;;) {
         char *const shell[] = {"sh", NULL};
-        run(shell, false);
+        const int status = run(shell, false);
+        printf(
+            "init: the shell ended with status %d; here is another (poweroff ends the machine)\n",
+            status);
     }
 }

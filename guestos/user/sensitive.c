@@ -95,5 +95,7 @@ int main(int argc, char **argv)
     for (uint32_t selector = 0; selector <= 0x30; selector += 8)
         inspect(selector | (selector == 0x18 || selector == 0x20 ? 3 : 0));
     traps();
+    printf("Compare with MODE=native: every line that differs tells a program that it is "
+           "virtualized.\n");
     return 0;
 }

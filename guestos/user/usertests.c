@@ -244,11 +244,16 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc && !quick; i++) {
         if (find_test(argv[i]))
             continue;
-        dprintf(2, "usertests: there is no test '%s' (-l lists them)\n", argv[i]);
+        if (argv[i][0] == '-')
+            dprintf(2, usage);
+        else
+            dprintf(2, "usertests: there is no test '%s' (-l lists them)\n", argv[i]);
         return 2;
     }
     if (!begin())
         return 1;
+    printf(
+        "usertests: the kernel reports processes that are killed; here that is meant to happen\n");
     for (int i = 1; i < argc && !quick; i++)
         run_test(find_test(argv[i]));
     if (argc < 2 || quick)

@@ -30,6 +30,10 @@ static int count(int fd, const char *name)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && argv[1][0] == '-') {
+        dprintf(2, "use: wc [FILE...]   prints lines, words and bytes\n");
+        return 2;
+    }
     int failed = argc < 2 ? count(0, "") : 0;
     for (int i = 1; i < argc; i++) {
         const int fd = open(argv[i], O_READ);

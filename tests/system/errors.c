@@ -55,6 +55,13 @@ static void odd_memory(const struct test_case *test)
     refused(&spec, "mem=3");
 }
 
+static void odd_option(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    spec.files.vmm_options = "mem=32 umip=maybe";
+    refused(&spec, "unknown option 'umip=maybe'");
+}
+
 static void no_such_hardware(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
@@ -88,6 +95,7 @@ void tests_errors(void)
         test_add(not_a_kernel, emu, MODE_TRAP, 70, "error-not-a-kernel/%s", name);
         test_add(little_memory, emu, MODE_TRAP, 70, "error-little-memory/%s", name);
         test_add(odd_memory, emu, MODE_TRAP, 70, "error-odd-memory/%s", name);
+        test_add(odd_option, emu, MODE_TRAP, 70, "error-odd-option/%s", name);
         test_add(no_such_hardware, emu, MODE_VTX, 70, "error-no-vtx/%s", name);
         test_add(grub_refuses, emu, MODE_NATIVE, 70, "error-grub/%s", name);
     }

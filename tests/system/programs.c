@@ -124,6 +124,17 @@ static void sensitive(const struct test_case *test)
             ignore_accessed);
 }
 
+/* The machine's clock: the runner starts it at the beginning of 2026. */
+static void date(const struct test_case *test)
+{
+    char *console = console_of(test, test->mode, "date", 0);
+    char *line = lines_with(console, "2026-01-01 00:00:0", true);
+    if (!*line)
+        fail("date does not say 2026-01-01; the console is:\n%s", console);
+    free(console);
+    free(line);
+}
+
 /* A program's status is the run's status. */
 static void status(const struct test_case *test)
 {
@@ -142,6 +153,7 @@ void tests_programs(void)
         {"crash", crash, 130},
         {"sensitive", sensitive, 130},
         {"status", status, 130},
+        {"date", date, 70},
     };
     for (unsigned p = 0; p < sizeof(programs) / sizeof(programs[0]); p++) {
         for (int e = 0; e < EMU_KINDS; e++) {
