@@ -42,3 +42,16 @@ bool option_value(const char *options, const char *key, char *buf, unsigned size
     }
     return false;
 }
+
+const char *option_switch(const char *options, const char *key, bool *on)
+{
+    static char why[80];
+    char value[16];
+    if (!option_value(options, key, value, sizeof(value)))
+        return NULL;
+    *on = !strcmp(value, "on");
+    if (*on || !strcmp(value, "off"))
+        return NULL;
+    ksnprintf(why, sizeof(why), "%s=%s: a switch is on or off", key, value);
+    return why;
+}

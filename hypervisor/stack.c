@@ -52,6 +52,22 @@ static uint32_t check_limit(const struct vcpu *vcpu, const struct stack *stack, 
     return step;
 }
 
+/* A block could not be written. Pushes go downwards: the fault is that of the highest word that
+ * cannot be, and CR2 says so. */
+static bool push_fault(struct vcpu *vcpu, const struct stack *stack, uint32_t low, uint32_t total,
+                       unsigned width, unsigned access, struct event *fault)
+{
+    uint8_t probe[4];
+
+    for (uint32_t at = total; at > 0; at -= width) {
+        uint32_t offset = (low + at - width) & offset_mask(stack);
+
+        if (!guest_read(vcpu, stack->seg.base + offset, probe, width, access | ACCESS_PEEK, fault))
+            break;
+    }
+    return false;
+}
+
 bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, unsigned n,
                 unsigned width, struct event *fault)
 {
@@ -74,11 +90,11 @@ bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, u
     for (uint32_t done = 0; step != total && done < total; done += step)
         if (!guest_read(vcpu, stack->seg.base + ((low + done) & mask), probe, step,
                         access | ACCESS_PEEK, fault))
-            return false;
+            return push_fault(vcpu, stack, low, total, width, access, fault);
     for (uint32_t done = 0; done < total; done += step)
         if (!guest_write(vcpu, stack->seg.base + ((low + done) & mask), frame.byte + done, step,
                          access, fault))
-            return false;
+            return push_fault(vcpu, stack, low, total, width, access, fault);
     move_esp(stack, -total);
     return true;
 }

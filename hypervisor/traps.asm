@@ -4,6 +4,7 @@
 
 bits 32
 HOST_DS equ 0xFFE8
+HOST_TRAP_V86 equ 15            ; vmm.h says the same
 extern host_trap, host_user_trap
 global host_stubs
 
@@ -27,6 +28,8 @@ align 16
 trap_common:
         test byte [esp + 12], 3         ; RPL of the interrupted CS
         jnz .user
+        test byte [esp + 18], 2         ; EFLAGS.VM
+        jnz .v86
         pushad
         push ds                         ; the trap may come between a guest's segments and its IRET
         push es
@@ -42,7 +45,24 @@ trap_common:
         popad
         add esp, 8
         iretd
-.user:  jmp dword [ss:host_user_trap]
+.user:  test byte [esp + 18], 2
+        jnz .v86
+.mode:  jmp dword [ss:host_user_trap]
+
+; From virtual-8086 mode. IRET ignores EFLAGS.VM at CPL 3 (SDM vol. 2A, IRET), but QEMU 7.2 does not
+; look at the CPL. The CPU has pushed four segment registers first: move the frame over them, so that
+; it ends where it always ends, and give it a vector of its own.
+.v86:   push eax
+%assign i 6
+%rep 7
+        mov eax, [esp + 4 + 4 * i]
+        mov [esp + 20 + 4 * i], eax
+%assign i i - 1
+%endrep
+        pop eax
+        add esp, 16
+        mov dword [esp], HOST_TRAP_V86
+        jmp .mode
 
 section .rodata
 align 4

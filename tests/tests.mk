@@ -20,6 +20,8 @@ SITES := $(BUILD)/tests/guest-sites
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut)
 
+include tests/guests/guests.mk
+
 $(BUILD)/unit/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC(unit) $<"
@@ -58,7 +60,7 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS)
+test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
 	@tests/run.sh $(BUILD) unit zydis sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
@@ -67,7 +69,7 @@ unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
 powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
-system: all $(SYSTEST) $(TEST_TOOLS)
+system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d))

@@ -160,6 +160,12 @@ static void window_fault(struct sw *sw, struct exit *exit, gva_t linear)
 {
     const gva_t pc = linear - window_offset(&sw->window);
     exit->reason = EXIT_WINDOW;
+    /* A far transfer that was not scanned has loaded a CS of the guest's: move that onto the
+     * window, and fetch again. */
+    if ((uint16_t)sw->frame.cs != (HOST_SEG(SREG_CS) | SEL_RPL)) {
+        sw->vcpu->dirty |= DIRTY_SEG;
+        return;
+    }
     if (sw->window.current < 0 ||
         (pc & ~(WINDOW_SIZE - 1)) != sw->window.region[sw->window.current].base) {
         if (pc != sw_pc(sw->vcpu)) {
@@ -210,19 +216,32 @@ static void page_fault(struct sw *sw, struct exit *exit)
     }
 }
 
+/* INT3 and INTO are traps, reported behind their byte; so are INT 3 and INT 4 of two bytes. EIP is
+ * behind the opcode byte, or behind the number. */
+static bool two_bytes(struct sw *sw, uint8_t opcode)
+{
+    struct event ignored;
+    uint8_t byte = opcode;
+    guest_read(sw->vcpu, sw_pc(sw->vcpu) - 1, &byte, 1, ACCESS_FETCH | ACCESS_PEEK, &ignored);
+    return byte != opcode;
+}
+
 /* #BP: an unscanned byte, a trap site, or the guest's own INT3. */
 static void breakpoint(struct sw *sw, struct exit *exit)
 {
     struct vcpu *vcpu = sw->vcpu;
     struct event native = {.kind = EVENT_SOFT_INT, .vector = VEC_BP};
-    vcpu->eip--; /* the trap is reported behind its byte */
     if (sw->policy->window && !sw->user) {
-        const gva_t pc = sw_pc(vcpu);
+        const gva_t pc = sw_pc(vcpu) - 1;
         const struct code_page *page = window_lookup(sw, pc);
-        if (!page || !code_page_is_start(page, pc)) {
+        const bool filler = !page || page->copy[pc & (PAGE_SIZE - 1)] == TRAP_BYTE;
+        vcpu->eip -= filler ? 1 : 2;
+        if (filler && (!page || !code_page_is_start(page, pc))) {
             scan_here(sw, exit);
             return;
         }
+    } else {
+        vcpu->eip -= two_bytes(sw, 0xCC) ? 2 : 1;
     }
     sw_emulate(sw, exit, &native);
 }
@@ -287,8 +306,10 @@ void sw_classify(struct sw *sw, struct exit *exit)
         sw->vcpu->eip -= 2;
         sw_emulate(sw, exit, &native);
     } else if (vector == VEC_OF) {
-        sw->vcpu->eip--;
+        sw->vcpu->eip -= two_bytes(sw, 0xCE) ? 2 : 1;
         sw_emulate(sw, exit, &native);
+    } else if (vector == HOST_TRAP_V86) {
+        exit_kill(exit, "the guest entered virtual-8086 mode, which software modes do not run");
     } else {
         exit->reason = EXIT_EXCEPTION;
         exit->exception.event = native;

@@ -74,11 +74,11 @@ static const char *set_up(struct sw *sw)
     if (!vm->page_watch)
         return "too little memory for the page flags";
     vm->page_written = sw_page_written;
-    if (option_present(vm->options, "umip=on")) {
-        if (!cpu_has_umip())
-            return "umip=on, but this CPU has no UMIP";
-        sw->umip = true;
-    }
+    why = option_switch(vm->options, "umip", &sw->umip);
+    if (why)
+        return why;
+    if (sw->umip && !cpu_has_umip())
+        return "umip=on, but this CPU has no UMIP";
     return sw->policy->attach ? sw->policy->attach(sw) : NULL;
 }
 

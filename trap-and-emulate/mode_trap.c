@@ -4,7 +4,25 @@
  */
 #include "engine.h"
 
-static const struct sw_policy trap_policy = {.window = true};
+/*
+ * scan=off shows why there is a scanner: the sensitive instructions that do not trap then do, at
+ * CPL 3, what they do there. It harms the guest only: it gains nothing that a guest program, or a
+ * guest kernel in para mode, does not have.
+ */
+static const char *policy_attach(struct sw *sw)
+{
+    bool scan = true;
+    const char *why = option_switch(sw->vcpu->vm->options, "scan", &scan);
+    if (why)
+        return why;
+    sw->window.source.keep_sensitive = !scan;
+    if (!scan)
+        kprintf("trivisor: scan=off: sensitive instructions that do not trap run as they are, and "
+                "give the guest wrong results\n");
+    return NULL;
+}
+
+static const struct sw_policy trap_policy = {.window = true, .attach = policy_attach};
 
 static const char *trap_attach(struct vcpu *vcpu)
 {

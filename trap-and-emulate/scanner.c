@@ -77,7 +77,8 @@ static bool decode_site(const struct scan_source *src, struct site *site, gva_t 
         memcpy(buf + n, src->bytes(src->opaque, site->page[1]), INSN_MAX - n);
         result = decode(&site->insn, buf, INSN_MAX, bits);
     }
-    site->trap = result != DECODE_OK || site->insn.class == CLASS_SENSITIVE;
+    site->trap =
+        result != DECODE_OK || (site->insn.class == CLASS_SENSITIVE && !src->keep_sensitive);
     if (result != DECODE_OK) {
         site->insn.len = 1;
         site->insn.flow = FLOW_STOP;

@@ -45,6 +45,9 @@ struct scan_source {
     const uint8_t *(*bytes)(void *opaque, const struct code_page *page);
     /* Forget all that was scanned on the page (and on the one before, if it straddles). */
     void (*drop)(void *opaque, struct code_page *page);
+    /* scan=off: sensitive instructions are copied like all others, so that a guest runs as it would
+     * on a VMM that cannot scan. What the copy holds changes, not when it is made. */
+    bool keep_sensitive;
 };
 
 enum scan_result {

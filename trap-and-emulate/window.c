@@ -177,7 +177,8 @@ static const uint8_t *page_bytes(void *opaque, const struct code_page *page)
 void window_init(struct sw *sw)
 {
     sw->window.current = -1;
-    sw->window.source = (struct scan_source){sw, bind_page, page_bytes, drop};
+    sw->window.source =
+        (struct scan_source){.opaque = sw, .page = bind_page, .bytes = page_bytes, .drop = drop};
 }
 
 void window_free(struct sw *sw)

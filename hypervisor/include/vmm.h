@@ -49,10 +49,13 @@ void panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)))
             panic("%s:%d: assertion failed: %s", __FILE__, __LINE__, #cond);                       \
     } while (0)
 
-/* Is `word` (like "umip=on") present on the VMM's command line? value of "key=value" or NULL. */
+/* Is `word` present on the VMM's command line? */
 bool option_present(const char *options, const char *word);
 /* Copies the value of key into buf; returns false when the key is absent. */
 bool option_value(const char *options, const char *key, char *buf, unsigned size);
+/* A switch, "key=on" or "key=off": sets *on, and leaves it alone when the key is absent. Returns
+ * NULL, or a sentence when the value is neither. */
+const char *option_switch(const char *options, const char *key, bool *on);
 
 /* Time. */
 uint64_t host_tsc(void);
@@ -96,6 +99,10 @@ struct host_frame {
  * mode: with the stack holding vector, error, EIP, CS, EFLAGS, ESP, SS. Set by that mode.
  */
 extern void (*host_user_trap)(void);
+
+/* The vector that host_user_trap finds when a guest is in virtual-8086 mode: no CPU uses it (SDM
+ * vol. 3A table 6-1). */
+#define HOST_TRAP_V86 15
 
 /*
  * The instructions of the VMM that may fault because of a guest: segment loads and IRET of the

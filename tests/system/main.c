@@ -72,6 +72,7 @@ int main(int argc, char **argv)
     tests_programs();
     tests_disk();
     tests_panics();
+    tests_guests();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

@@ -29,6 +29,7 @@ void tests_runner(void);
 void tests_repeat(void);
 void tests_disk(void);
 void tests_panics(void);
+void tests_guests(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -294,6 +294,23 @@ Test(deliver, each_check)
     }
 }
 
+/* Pushes go downwards: the first word that finds no page is the one in CR2. */
+Test(deliver, cr2_of_a_push)
+{
+    struct vcpu *v = &machine.vcpu;
+    struct event e = irq(0x20), fault;
+
+    machine_user();
+    stack_unmapped();
+    cr_assert_not(deliver_once(v, &e, v->eip, &fault));
+    cr_assert_eq(fault.vector, VEC_PF);
+    cr_assert_eq(fault.cr2, KERNEL_STACK - 4u);
+    put32(TSS + 4, KERNEL_STACK + 8); /* two words fit above the missing page */
+    cr_assert_not(deliver_once(v, &e, v->eip, &fault));
+    cr_assert_eq(fault.cr2, KERNEL_STACK - 4u);
+    cr_assert_eq(fault.error, PF_W);
+}
+
 Test(deliver, software_interrupt_needs_gate_dpl)
 {
     struct event e = {.kind = EVENT_SOFT_INT, .vector = 0x30};

@@ -56,7 +56,7 @@ static struct world *world_new(void)
 
 static enum scan_result scan_at(struct world *w, gva_t gva)
 {
-    const struct scan_source source = {w, page_at, bytes_of, drop_page};
+    const struct scan_source source = {w, page_at, bytes_of, drop_page, false};
     return scan(&source, gva, 32, 1000, &w->stats);
 }
 
@@ -69,6 +69,27 @@ static void put(struct world *w, uint32_t offset, const char *code, size_t n)
 static uint8_t at(struct world *w, uint32_t offset)
 {
     return w->copy[0][offset];
+}
+
+/* scan=off: every byte is the guest's, but for what the CPU would not know. */
+Test(scanner, copies_sensitive_when_told)
+{
+    static const char code[] = "\x89\xC3"         /* mov ebx, eax */
+                               "\x9C"             /* pushf */
+                               "\x0F\x01\x45\x00" /* sgdt [ebp] */
+                               "\xCC"             /* int3 */
+                               "\x8C\xC8"         /* mov eax, cs */
+                               "\xCF";            /* iret */
+    struct world *w = world_new();
+    const struct scan_source source = {w, page_at, bytes_of, drop_page, true};
+    CODE(w, 0, code);
+    CODE(w, 0x100, "\x0F\xFF"); /* undefined */
+    cr_assert_eq(scan(&source, BASE, 32, 1000, &w->stats), SCAN_OK);
+    cr_assert_arr_eq(w->copy[0], code, sizeof(code) - 1);
+    cr_assert_eq(w->stats.trap_sites, 0);
+    cr_assert_eq(scan(&source, BASE + 0x100, 32, 1000, &w->stats), SCAN_OK);
+    cr_assert_eq(at(w, 0x100), TRAP_BYTE);
+    free(w);
 }
 
 Test(scanner, copies_innocuous_and_traps_sensitive)

@@ -1,0 +1,321 @@
+/*
+ * Bare guests in assembly (tests/guests). Each check of a guest says what the bare machine does, so
+ * on the bare machine, and wherever it is virtualized well, all must pass. What must not pass, and
+ * where, is written down here: a check that fails elsewhere, or passes here, is a failed test.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "systest.h"
+
+#define STATUS_FAILED 1   /* the guest's own: some check did not pass */
+#define STATUS_REFUSED 2  /* by the VMM: a wrong option */
+#define STATUS_KILLED 124 /* by the VMM */
+#define GUEST(name) "build/tests/guests/" name ".elf"
+
+/* A list of words, each with a space behind it. */
+static bool in_list(const char *list, const char *word, size_t n)
+{
+    for (const char *at = list; *at; at += strcspn(at, " ") + 1) {
+        if (strcspn(at, " ") == n && !strncmp(at, word, n))
+            return true;
+    }
+    return false;
+}
+
+/* Fail unless exactly the checks of `failing` fail; returns how many checks there were. */
+static unsigned check_lines(const char *console, const char *failing)
+{
+    unsigned passed = 0, failed = 0, wanted = 0;
+    for (const char *line = console; *line; line += strcspn(line, "\n") + 1) {
+        const bool ok = !strncmp(line, "ok ", 3), bad = !strncmp(line, "not ok ", 7);
+        const char *name = line + (ok ? 3 : 7);
+        if (bad && !in_list(failing, name, strcspn(name, ":\n")))
+            fail("%.*s", (int)strcspn(line, "\n"), line);
+        if (ok && in_list(failing, name, strcspn(name, "\n")))
+            fail("%.*s passed, and should not", (int)strcspn(name, "\n"), name);
+        passed += ok;
+        failed += bad;
+        if (!line[strcspn(line, "\n")])
+            break;
+    }
+    for (const char *at = failing; *at; at += strcspn(at, " ") + 1)
+        wanted++;
+    if (failed != wanted)
+        fail("%u checks failed, expected %u; the console is:\n%s", failed, wanted, console);
+    if (!strstr(console, xasprintf("\n%u passed, %u failed\n", passed, failed)))
+        fail("the guest did not count %u and %u; the console is:\n%s", passed, failed, console);
+    return passed + failed;
+}
+
+/* Run a guest of at least so many checks, of which exactly those of `failing` fail. */
+static void run_guest(const struct emu_spec *spec, const char *failing, unsigned least)
+{
+    struct emu_run run;
+    run_expecting(&run, spec, *failing ? STATUS_FAILED : 0);
+    const unsigned checks = check_lines(run.console.text, failing);
+    if (checks < least)
+        fail("%u checks, expected at least %u", checks, least);
+    if (spec->files.vmm_options && !strstr(run.console.text, "trivisor: scan=off: "))
+        fail("the VMM does not say that nothing is scanned; the console is:\n%s", run.console.text);
+    emu_free(&run);
+}
+
+/* --- the seventeen of Robin and Irvine --- */
+
+/* Unless they are made to trap, all but INT n go wrong at CPL 3: INT n looks at the VMM's gates,
+ * which are closed. */
+#define UMIP_FIVE "sgdt sgdt.limit sidt sidt.limit sldt smsw str "
+#define OTHERS                                                                                     \
+    "pushf pushf.iopl popf popf.on popf.iopl lar lar.tss lsl verr verw pop-seg push-seg "          \
+    "push-seg.ss call-far jmp-far ret-far mov-seg mov-seg.ss mov-seg.load "
+#define ROBIN_CHECKS 37
+
+static struct emu_spec robin_spec(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    spec.files.guest = GUEST("robin");
+    spec.disk = "";
+    return spec;
+}
+
+/* para mode patches what a guest has recorded, and this one has recorded nothing. */
+static void robin(const struct test_case *test)
+{
+    struct emu_spec spec = robin_spec(test);
+    run_guest(&spec, test->mode == MODE_PARA ? UMIP_FIVE OTHERS : "", ROBIN_CHECKS);
+}
+
+static void robin_unscanned(const struct test_case *test)
+{
+    struct emu_spec spec = robin_spec(test);
+    spec.files.vmm_options = "scan=off";
+    run_guest(&spec, UMIP_FIVE OTHERS, ROBIN_CHECKS);
+}
+
+/* UMIP makes five of them trap. */
+static void robin_umip(const struct test_case *test)
+{
+    struct emu_spec spec = robin_spec(test);
+    spec.files.vmm_options = "scan=off umip=on";
+    if (test->emu == EMU_BOCHS)
+        spec.cpu = "corei7_icelake_u";
+    run_guest(&spec, OTHERS, ROBIN_CHECKS);
+}
+
+/* --- attacks on a VMM that runs copies of code and shadows of tables --- */
+
+/* A guest kernel in para mode that has recorded no site, and any kernel without the scanner. */
+#define UNSCANNED_CODE                                                                             \
+    "smc.pushf place.data place.stack place.crossing place.prefix middle.sensitive o16.pushf "     \
+    "o16.popf rep.pushf o16.push-cs o16.mov-cs o32.mov-cs o16.str o32.str o16.lar a16.sgdt "       \
+    "o16.sidt o16.lgdt code16.pushf code16.cs pages.fresh "
+#define UNSCANNED_MEMORY "tables.wild code.base code.conforming code.ldt code.gate mixed.code "
+
+/*
+ * Where software modes are known to differ from the machine; OPEN-PROBLEMS.md has the reasons.
+ *   middle.sensitive  a jump into the middle of a scanned instruction
+ *   cs.write          CS is moved onto the window, so a write through it becomes one through SS
+ *   ldt.selector      a segment from an LDT has a private selector, and MOV from it shows that
+ *   gdt.vmm           a selector of the VMM's own can be loaded
+ *   gdt.rpl3          at CPL 3, where the guest kernel runs, RPL 3 is no reason for #GP
+ */
+#define TRAP_CODE "middle.sensitive "
+#define TRAP_CODE_LIMITS TRAP_CODE "cs.write " /* where segments are checked: in Bochs */
+#define SOFT_MEMORY "ldt.selector gdt.vmm gdt.rpl3 "
+
+static struct emu_spec guest_spec(const struct test_case *test, const char *guest)
+{
+    struct emu_spec spec = test_spec(test, "");
+    spec.files.guest = guest;
+    spec.files.guest_args = test->emu == EMU_BOCHS ? "limits" : NULL;
+    spec.disk = "";
+    return spec;
+}
+
+#define CODE_CHECKS 74
+#define MEMORY_CHECKS 58
+#define FAR_CHECKS 6
+
+static void code(const struct test_case *test)
+{
+    struct emu_spec spec = guest_spec(test, GUEST("code"));
+    const char *trap = test->emu == EMU_BOCHS ? TRAP_CODE_LIMITS : TRAP_CODE;
+    const char *para = UNSCANNED_CODE;
+    run_guest(&spec,
+              test->mode == MODE_TRAP   ? trap
+              : test->mode == MODE_PARA ? para
+                                        : "",
+              CODE_CHECKS);
+}
+
+static void memory(const struct test_case *test)
+{
+    struct emu_spec spec = guest_spec(test, GUEST("memory"));
+    const char *para = SOFT_MEMORY UNSCANNED_MEMORY;
+    run_guest(&spec,
+              test->mode == MODE_TRAP   ? SOFT_MEMORY
+              : test->mode == MODE_PARA ? para
+                                        : "",
+              MEMORY_CHECKS);
+}
+
+/* Without the scanner these guests go wrong in many ways, and the VMM takes no harm. */
+static void code_unscanned(const struct test_case *test)
+{
+    struct emu_spec spec = guest_spec(test, GUEST("code"));
+    spec.files.vmm_options = "scan=off";
+    run_guest(&spec, test->emu == EMU_BOCHS ? UNSCANNED_CODE "cs.write " : UNSCANNED_CODE,
+              CODE_CHECKS);
+}
+
+/* A far call that nobody has scanned pushes a selector of the VMM's, and does not find back. */
+static void memory_unscanned(const struct test_case *test)
+{
+    struct emu_spec spec = guest_spec(test, GUEST("memory"));
+    spec.files.vmm_options = "scan=off";
+    spec.files.guest_args = test->emu == EMU_BOCHS ? "limits no-far-calls" : "no-far-calls";
+    run_guest(&spec, SOFT_MEMORY "tables.wild mixed.code ", MEMORY_CHECKS - FAR_CHECKS);
+}
+
+/* --- what ends a guest --- */
+
+#define STATUS_UNEXPECTED 3 /* the guest's own: an exception that no check expected */
+
+/* What the guest does, where, and what must come of it: a status, and a text on the console. */
+static const struct fatal {
+    const char *word;
+    enum emu_kind emu;
+    enum run_mode mode;
+    int status;
+    const char *text;
+    const char *options;
+} fatals[] = {
+    {"triple", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"no-stack", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"cr3", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"cr3", EMU_BOCHS, MODE_VTX, STATUS_KILLED, "page tables are where it has no memory", NULL},
+    {"cr3", EMU_QEMU, MODE_SVM, STATUS_KILLED, "could not be delivered", NULL},
+    {"reserved", EMU_QEMU, MODE_NATIVE, 0, "ok reserved.run", NULL},
+    {"reserved", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "linear addresses from 0xF0000000", NULL},
+    {"reserved", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "linear addresses from 0xF0000000", NULL},
+    {"reserved", EMU_QEMU, MODE_PARA, STATUS_KILLED, "linear addresses from 0xF0000000", NULL},
+    {"reserved", EMU_QEMU, MODE_SVM, 0, "ok reserved.run", NULL},
+    {"base", EMU_BOCHS, MODE_NATIVE, 0, "ok base.read", NULL},
+    {"base", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "linear addresses from 0xF0000000", NULL},
+    {"region", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "end of a 16 MB region", NULL},
+    {"outside", EMU_QEMU, MODE_TRAP, STATUS_UNEXPECTED, "00000006 00000000 78000000", NULL},
+    {"real", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "real or virtual-8086 mode", NULL},
+    {"v86", EMU_QEMU, MODE_TRAP, STATUS_UNEXPECTED, "0000000d 00000000", NULL},
+    {"v86", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "entered virtual-8086 mode", "scan=off"},
+    {"v86", EMU_QEMU, MODE_PARA, STATUS_KILLED, "entered virtual-8086 mode", NULL},
+    {"v86", EMU_BOCHS, MODE_TRAP, STATUS_UNEXPECTED, "0000000d 00000000", "scan=off"},
+    {"nested", EMU_BOCHS, MODE_NATIVE, 0, "ok nested", NULL},
+    {"nested", EMU_QEMU, MODE_TRAP, STATUS_FAILED, "not ok nested: got 000d0000", NULL},
+    {"nested", EMU_BOCHS, MODE_TRAP, 0, "ok nested", "scan=off"},
+    {"halt", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "HLT with interrupts disabled", NULL},
+    {"reset", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "asked for a reset", NULL},
+    {"task", EMU_BOCHS, MODE_NATIVE, 0, "ok task.ran", NULL},
+    {"task", EMU_QEMU, MODE_TRAP, STATUS_FAILED, "not ok task.int: got 000d0202", NULL},
+    {"task", EMU_BOCHS, MODE_VTX, STATUS_KILLED, "switched tasks in hardware", NULL},
+    {"idt", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"idt", EMU_QEMU, MODE_SVM, STATUS_KILLED, "could not be delivered", NULL},
+    {"table", EMU_BOCHS, MODE_VTX, STATUS_KILLED, "page tables are where it has no memory", NULL},
+};
+
+static void fatal(const struct test_case *test)
+{
+    const char *name = strchr(test->name, '/') + 1;
+    const struct fatal *f = &fatals[atoi(name)];
+    struct emu_spec spec = guest_spec(test, GUEST("fatal"));
+    struct emu_run run;
+    spec.files.guest_args = f->word;
+    spec.files.vmm_options = f->options;
+    run_expecting(&run, &spec, f->status);
+    if (!strstr(run.console.text, f->text))
+        fail("the console does not say \"%s\"; it is:\n%s", f->text, run.console.text);
+    emu_free(&run);
+}
+
+/* --- random code --- */
+
+#define RANDOM_SEED "a" /* any word; see random_code() */
+
+/* Run it; fail if the VMM fails. Returns where a triple fault ended it ("EIP .. ESP .. CR2 .."),
+ * or NULL when it ended otherwise. */
+static char *random_end(const struct test_case *test, enum run_mode mode, const char *options)
+{
+    struct emu_spec spec = test_spec(test, mode_names[mode]);
+    struct emu_run run;
+    spec.files.mode = mode;
+    spec.files.guest = GUEST("random");
+    spec.files.guest_args = RANDOM_SEED;
+    spec.files.vmm_options = options;
+    spec.disk = "";
+    if (!emu_run(&run, &spec))
+        fail("%s: %s", mode_names[mode], run.error);
+    if (run.status != STATUS_KILLED && run.status != STATUS_UNEXPECTED && run.status > 1)
+        fail("%s: status %d; console:\n%s", mode_names[mode], run.status, run.console.text);
+    const char *killed = strstr(run.console.text, "triple fault");
+    const char *at = killed ? strstr(killed, "EIP ") : NULL;
+    char *end = at ? xasprintf("%.*s", (int)strcspn(at, "(\n"), at) : NULL;
+    emu_free(&run);
+    return end;
+}
+
+/* A seed whose end is a triple fault: after thousands of random instructions it must be at the same
+ * place under the scanner and on virtual hardware. In para mode nobody has scanned. */
+static void random_code(const struct test_case *test)
+{
+    char *hardware = random_end(test, test->emu == EMU_QEMU ? MODE_SVM : MODE_VTX, NULL);
+    char *trap = random_end(test, MODE_TRAP, NULL);
+    if (!hardware || !trap)
+        fail("the guest did not end with a triple fault; choose another RANDOM_SEED");
+    check_same("the end of random code", trap, hardware);
+    free(random_end(test, MODE_PARA, NULL));
+}
+
+static void random_unscanned(const struct test_case *test)
+{
+    free(random_end(test, MODE_TRAP, "scan=off"));
+}
+
+static void refused(const struct test_case *test)
+{
+    struct emu_spec spec = robin_spec(test);
+    struct emu_run run;
+    spec.files.vmm_options = "scan=maybe";
+    run_expecting(&run, &spec, STATUS_REFUSED);
+    if (!strstr(run.console.text, "trivisor: error:") || !strstr(run.console.text, "scan=maybe"))
+        fail("scan=maybe is not named as the error; the console is:\n%s", run.console.text);
+    emu_free(&run);
+}
+
+void tests_guests(void)
+{
+    for (int e = 0; e < EMU_KINDS; e++) {
+        const enum emu_kind emu = (enum emu_kind)e;
+        const char *name = emu_names[e];
+        for (int m = 0; m < RUN_MODES; m++) {
+            const enum run_mode mode = (enum run_mode)m;
+            if (pair_problem(emu, mode))
+                continue;
+            test_add(robin, emu, mode, 70, "guests-robin/%s-%s", name, mode_names[m]);
+            test_add(code, emu, mode, 70, "guests-code/%s-%s", name, mode_names[m]);
+            test_add(memory, emu, mode, 70, "guests-memory/%s-%s", name, mode_names[m]);
+        }
+        test_add(robin_unscanned, emu, MODE_TRAP, 70, "guests-robin-scan-off/%s", name);
+        test_add(robin_umip, emu, MODE_TRAP, 70, "guests-robin-scan-off-umip/%s", name);
+        test_add(code_unscanned, emu, MODE_TRAP, 70, "guests-code-scan-off/%s", name);
+        test_add(random_code, emu, MODE_TRAP, 190, "guests-random/%s", name);
+        test_add(random_unscanned, emu, MODE_TRAP, 70, "guests-random-scan-off/%s", name);
+        test_add(memory_unscanned, emu, MODE_TRAP, 70, "guests-memory-scan-off/%s", name);
+    }
+    test_add(refused, EMU_QEMU, MODE_TRAP, 70, "guests-scan-refused/qemu");
+    for (unsigned i = 0; i < sizeof(fatals) / sizeof(fatals[0]); i++) {
+        const struct fatal *f = &fatals[i];
+        test_add(fatal, f->emu, f->mode, 70, "guests-fatal/%u-%s-%s-%s%s", i, f->word,
+                 emu_names[f->emu], mode_names[f->mode], f->options ? "-scan-off" : "");
+    }
+}
