@@ -228,23 +228,21 @@ static void dev_mark(void *opaque, uint32_t value)
 /* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
 static void check_options(void)
 {
-    static const char *const known[] = {"mode=", "mem=", "umip=on", "umip=off", "disk="};
+    static const char *const known[] = {"mode=", "mem=", "disk=", "umip=", "scan="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
         while (word[n] && word[n] != ' ')
             n++;
-        for (unsigned i = 0; i < ARRAY_LEN(known); i++) {
-            const unsigned k = (unsigned)strlen(known[i]);
-            good |= known[i][k - 1] == '=' ? n >= k && !strncmp(word, known[i], k)
-                                           : n == k && !strncmp(word, known[i], k);
-        }
+        for (unsigned i = 0; i < ARRAY_LEN(known); i++)
+            good |= !strncmp(word, known[i], strlen(known[i]));
         if (n && !good) {
             char text[64];
             ksnprintf(text, sizeof(text), "%s", word);
             if (n < sizeof(text))
                 text[n] = 0;
-            refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off",
+            refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
+                   "scan=on|off",
                    text);
         }
         word += n + (word[n] == ' ');

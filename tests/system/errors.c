@@ -58,8 +58,8 @@ static void odd_memory(const struct test_case *test)
 static void odd_option(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
-    spec.files.vmm_options = "mem=32 umip=maybe";
-    refused(&spec, "unknown option 'umip=maybe'");
+    spec.files.vmm_options = "mem=32 umpi=on";
+    refused(&spec, "unknown option 'umpi=on'");
 }
 
 static void no_such_hardware(const struct test_case *test)
