@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-READY_TARGETS := all demo test unit powercut system run debug iso
+READY_TARGETS := all demo test unit powercut system fuzz bench-decoder run debug iso
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -26,7 +26,7 @@ help:
 	@echo "  MODE is native, trap, para, vtx or svm; EMU is qemu or bochs."
 
 deps:
-	@tools/install-deps.sh --quiet
+	@tools/install-deps.sh --quiet $(if $(filter fuzz,$(MAKECMDGOALS)),--fuzz)
 
 # Boot images are cached by content in build/iso; those of old builds are of no use.
 $(READY_TARGETS): deps
@@ -60,6 +60,8 @@ all: $(BUILD)/hypervisor/trivisor.elf $(BUILD)/guestos/minnow.elf $(BUILD)/guest
 -include guestos/build.mk
 include tools/tools.mk
 include tests/tests.mk
+include tests/bench/bench.mk
+include tests/fuzz/fuzz.mk
 
 .PHONY: all demo run debug iso
 
@@ -88,6 +90,8 @@ endif
 #: make unit: the unit tests only
 #: make system: the system tests only; ONLY=text runs those with text in their name
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
+#: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers
+#: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

@@ -11,158 +11,73 @@
 
 struct cursor {
     const uint8_t *bytes;
-    size_t n;
-    size_t at;
+    unsigned at;
+    unsigned end; /* what is given, or the limit of 15 bytes */
 };
 
 /* Are k more bytes there? */
-static enum decode_result need(const struct cursor *c, size_t k)
+static inline enum decode_result need(const struct cursor *c, unsigned k)
 {
-    if (c->at + k > INSN_MAX)
-        return DECODE_LONG;
-    return c->at + k > c->n ? DECODE_MORE : DECODE_OK;
+    if (c->at + k <= c->end)
+        return DECODE_OK;
+    return c->at + k > INSN_MAX ? DECODE_LONG : DECODE_MORE;
 }
 
-static uint32_t take(struct cursor *c, unsigned size)
+static inline uint32_t take(struct cursor *c, unsigned size)
 {
-    uint32_t v = 0;
-    for (unsigned i = 0; i < size; i++)
-        v |= (uint32_t)c->bytes[c->at++] << 8 * i;
-    return v;
+    const uint8_t *b = c->bytes + c->at;
+    c->at += size;
+    switch (size) {
+    case 1:
+        return b[0];
+    case 2:
+        return b[0] | (uint32_t)b[1] << 8;
+    case 4:
+        return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    default:
+        return 0;
+    }
 }
 
-static int32_t take_signed(struct cursor *c, unsigned size)
+static inline int32_t take_signed(struct cursor *c, unsigned size)
 {
     const uint32_t v = take(c, size);
     return size == 1 ? (int8_t)v : size == 2 ? (int16_t)v : (int32_t)v;
 }
 
-/* Returns the segment register of an override prefix, or -1. */
-static int segment_prefix(uint8_t byte)
+/* Prefixes come in any order and number; of a group the last one counts. size: that of CS.D. */
+static void add_prefix(struct insn *insn, const struct cursor *c, uint8_t bit, uint8_t size)
 {
-    switch (byte) {
-    case 0x26:
-        return 0;
-    case 0x2E:
-        return 1;
-    case 0x36:
-        return 2;
-    case 0x3E:
-        return 3;
-    case 0x64:
-        return 4;
-    case 0x65:
-        return 5;
-    default:
-        return -1;
+    const uint8_t byte = c->bytes[c->at - 1];
+    if (bit & (PFX_REP | PFX_REPNE))
+        insn->prefixes &= (uint8_t) ~(PFX_REP | PFX_REPNE);
+    insn->prefixes |= bit;
+    if (bit == PFX_SEG) {
+        /* 26 2E 36 3E 64 65, in the order of enum sreg */
+        insn->seg_override = byte < 0x64 ? byte >> 3 & 3 : byte & 7;
+        insn->seg_off = (uint8_t)(c->at - 1);
+    } else if (bit == PFX_OPSIZE) {
+        insn->opsize = 6 - size; /* the other one of 2 and 4 */
+    } else if (bit == PFX_ADSIZE) {
+        insn->adsize = 6 - size;
     }
 }
 
-static uint8_t other_prefix(uint8_t byte)
-{
-    switch (byte) {
-    case 0x66:
-        return PFX_OPSIZE;
-    case 0x67:
-        return PFX_ADSIZE;
-    case 0xF0:
-        return PFX_LOCK;
-    case 0xF2:
-        return PFX_REPNE;
-    case 0xF3:
-        return PFX_REP;
-    default:
-        return 0;
-    }
-}
-
-/* Prefixes in any order and number; of a group the last one counts. */
-static enum decode_result prefixes(struct insn *insn, struct cursor *c, int bits)
+/* Prefixes, escape bytes and the opcode. */
+static inline enum decode_result opcode_bytes(struct insn *insn, struct cursor *c, uint8_t size,
+                                              const struct opcode **row)
 {
     enum decode_result r;
-    for (;; c->at++) {
+    uint8_t byte;
+    for (;;) {
         if ((r = need(c, 1)) != DECODE_OK)
             return r;
-        const uint8_t byte = c->bytes[c->at];
-        const int segment = segment_prefix(byte);
-        const uint8_t other = other_prefix(byte);
-        if (segment >= 0) {
-            insn->prefixes |= PFX_SEG;
-            insn->seg_override = (uint8_t)segment;
-            insn->seg_off = (uint8_t)c->at;
-        } else if (other & (PFX_REP | PFX_REPNE)) {
-            insn->prefixes = (uint8_t)((insn->prefixes & ~(PFX_REP | PFX_REPNE)) | other);
-        } else if (other) {
-            insn->prefixes |= other;
-        } else {
+        byte = (uint8_t)take(c, 1);
+        *row = &one_byte[byte];
+        if (!((*row)->shape & F_PREFIX))
             break;
-        }
+        add_prefix(insn, c, (*row)->op, size);
     }
-    insn->opsize = (bits == 32) != !!(insn->prefixes & PFX_OPSIZE) ? 4 : 2;
-    insn->adsize = (bits == 32) != !!(insn->prefixes & PFX_ADSIZE) ? 4 : 2;
-    return DECODE_OK;
-}
-
-/* Map 0F 38: SSSE3, SSE4, AES, MOVBE and CRC32, all with ModRM; and 80..82, INVEPT, INVVPID and
- * INVPCID. What is not listed belongs to extensions that guests do not have. */
-static struct opcode map_0f38(uint8_t opcode)
-{
-    switch (opcode) {
-    case 0x00 ... 0x0B:
-    case 0x10:
-    case 0x14 ... 0x15:
-    case 0x17:
-    case 0x1C ... 0x1E:
-    case 0x20 ... 0x25:
-    case 0x28 ... 0x2B:
-    case 0x30 ... 0x35:
-    case 0x37 ... 0x41:
-    case 0xDB ... 0xDF:
-    case 0xF0 ... 0xF1:
-        return (struct opcode){.shape = F_M};
-    case 0x80 ... 0x82:
-        return (struct opcode){F_M | F_MEM, OP_SVM_VMX, PRIV, FLOW_NEXT};
-    default:
-        return (struct opcode){.shape = F_BAD};
-    }
-}
-
-/* Map 0F 3A: SSSE3, SSE4, AES and PCLMULQDQ, all with ModRM and a byte. */
-static struct opcode map_0f3a(uint8_t opcode)
-{
-    switch (opcode) {
-    case 0x08 ... 0x0F:
-    case 0x14 ... 0x17:
-    case 0x20 ... 0x22:
-    case 0x40 ... 0x42:
-    case 0x44:
-    case 0x60 ... 0x63:
-    case 0xDF:
-        return (struct opcode){.shape = F_M | F_I8};
-    default:
-        return (struct opcode){.shape = F_BAD};
-    }
-}
-
-/* The table's row of an opcode, before a group has refined it. */
-static struct opcode table_row(uint8_t map, uint8_t opcode)
-{
-    switch (map) {
-    case 0:
-        return one_byte[opcode];
-    case 1:
-        return two_byte[opcode];
-    case 2:
-        return map_0f38(opcode);
-    default:
-        return map_0f3a(opcode);
-    }
-}
-
-static enum decode_result opcode_bytes(struct insn *insn, struct cursor *c, struct opcode *opcode)
-{
-    enum decode_result r;
-    uint8_t byte = (uint8_t)take(c, 1);
     if (byte == 0x0F) {
         if ((r = need(c, 1)) != DECODE_OK)
             return r;
@@ -174,33 +89,30 @@ static enum decode_result opcode_bytes(struct insn *insn, struct cursor *c, stru
             insn->map = byte == 0x38 ? 2 : 3;
             byte = (uint8_t)take(c, 1);
         }
+        *row = &maps[insn->map][byte];
     }
     insn->opcode = byte;
     insn->opcode_off = (uint8_t)(c->at - 1);
-    *opcode = table_row(insn->map, byte);
     return DECODE_OK;
 }
 
 /* Displacement bytes behind a ModRM byte (tables 2-1 and 2-2), after the SIB byte was taken. */
-static uint8_t displacement_size(const struct insn *insn)
+static inline uint8_t displacement_size(const struct insn *insn)
 {
     const unsigned mod = MODRM_MOD(insn->modrm), rm = MODRM_RM(insn->modrm);
+    if (mod == 1)
+        return 1;
+    if (mod == 2)
+        return insn->adsize;
     if (insn->adsize == 2)
-        return mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 6) ? 2 : 0;
-    if (mod == 0 && insn->has_sib && (insn->sib & 7) == 5)
-        return 4;
-    return mod == 1 ? 1 : mod == 2 || (mod == 0 && rm == 5) ? 4 : 0;
+        return rm == 6 ? 2 : 0;
+    return rm == 5 || (insn->has_sib && (insn->sib & 7) == 5) ? 4 : 0;
 }
 
-static enum decode_result modrm_bytes(struct insn *insn, struct cursor *c, bool always_registers)
+/* What follows a ModRM byte that names memory. */
+static inline enum decode_result address_bytes(struct insn *insn, struct cursor *c)
 {
     enum decode_result r;
-    if ((r = need(c, 1)) != DECODE_OK)
-        return r;
-    insn->has_modrm = true;
-    insn->modrm = (uint8_t)take(c, 1);
-    if (always_registers || MODRM_MOD(insn->modrm) == 3)
-        return DECODE_OK;
     if (insn->adsize == 4 && MODRM_RM(insn->modrm) == 4) {
         if ((r = need(c, 1)) != DECODE_OK)
             return r;
@@ -208,125 +120,127 @@ static enum decode_result modrm_bytes(struct insn *insn, struct cursor *c, bool 
         insn->sib = (uint8_t)take(c, 1);
     }
     insn->disp_size = displacement_size(insn);
-    if ((r = need(c, insn->disp_size)) != DECODE_OK)
-        return r;
-    if (insn->disp_size)
+    if (insn->disp_size) {
+        if ((r = need(c, insn->disp_size)) != DECODE_OK)
+            return r;
         insn->disp = take_signed(c, insn->disp_size);
+    }
     return DECODE_OK;
 }
 
-/* 0F 01 with a register operand: single instructions in the places that need memory. */
-static struct opcode decode_0f01(uint8_t modrm)
+/* The row that ModRM selects from a group. */
+static const struct opcode *group_row(const struct insn *insn, uint8_t group)
 {
-    static const struct opcode bad = {F_BAD, 0, 0, 0};
-    switch (modrm) {
-    case 0xC1:
-        return (struct opcode){0, OP_VMCALL, PRIV, 0};
-    case 0xC2 ... 0xC4: /* VMLAUNCH VMRESUME VMXOFF */
-    case 0xD8:          /* VMRUN */
-    case 0xDA ... 0xDF: /* VMLOAD VMSAVE STGI CLGI SKINIT INVLPGA */
-        return (struct opcode){0, OP_SVM_VMX, PRIV, 0};
-    case 0xD9:
-        return (struct opcode){0, OP_VMMCALL, PRIV, 0};
-    case 0xC8:
-        return (struct opcode){0, OP_MONITOR, PRIV, 0};
-    case 0xC9:
-        return (struct opcode){0, OP_MWAIT, PRIV, 0};
-    case 0xD1:
-        return (struct opcode){0, OP_XSETBV, PRIV, 0};
-    case 0xD0: /* XGETBV */
-        return (struct opcode){0, OP_OTHER, SENS, 0};
-    case 0xF9:
-        return (struct opcode){0, OP_RDTSCP, SENS, 0};
-    default:
-        return bad;
-    }
-}
-
-static struct opcode resolve_group(const struct insn *insn, struct opcode outer)
-{
-    const unsigned reg = MODRM_REG(insn->modrm);
     const bool registers = MODRM_MOD(insn->modrm) == 3;
-    struct opcode inner = groups[outer.op][registers][reg];
-    if (outer.op == GROUP_0F01 && registers && (inner.shape & F_BAD))
-        inner = decode_0f01(insn->modrm);
-    inner.shape |= outer.shape & (F_I8 | F_IZ);
-    return inner;
+    if (group == GROUP_0F01 && registers)
+        return &registers_0f01[insn->modrm & 0x3F];
+    return &groups[group][registers][MODRM_REG(insn->modrm)];
 }
 
+/* Each field in turn: an end of the bytes between two of them is answered as such. */
 static enum decode_result immediates(struct insn *insn, struct cursor *c, uint16_t shape)
 {
     enum decode_result r;
-    const uint8_t z = insn->opsize;
-    uint8_t first = 0, second = 0;
-    if (shape & F_FAR) {
-        first = z;
-        second = 2;
-    } else if (shape & F_I16) {
-        first = 2;
-        second = shape & F_I8 ? 1 : 0; /* ENTER */
-    } else if (shape & F_I8) {
-        first = 1;
-    } else if (shape & F_IZ) {
-        first = z;
-    }
+    uint8_t first, second = 0;
     if (shape & F_MOFFS) {
         insn->disp_size = insn->adsize;
         if ((r = need(c, insn->disp_size)) != DECODE_OK)
             return r;
         insn->disp = (int32_t)take(c, insn->disp_size);
+        return DECODE_OK;
     }
-    if ((r = need(c, first + second)) != DECODE_OK)
+    if (shape & F_I16) {
+        first = 2;
+        second = shape & F_I8 ? 1 : 0; /* ENTER */
+    } else if (shape & F_I8) {
+        first = 1;
+    } else {
+        first = insn->opsize;
+        second = shape & F_FAR ? 2 : 0;
+    }
+    if ((r = need(c, first)) != DECODE_OK)
         return r;
     insn->imm_size = first;
-    insn->imm = shape & F_REL && first ? (uint32_t)take_signed(c, first) : take(c, first);
-    insn->imm2 = (uint16_t)take(c, second);
+    insn->imm = shape & F_REL ? (uint32_t)take_signed(c, first) : take(c, first);
+    if (second) {
+        if ((r = need(c, second)) != DECODE_OK)
+            return r;
+        insn->imm2 = (uint16_t)take(c, second);
+    }
     return DECODE_OK;
 }
 
-/* Encodings that are undefined although the opcode is not. */
-static bool undefined(const struct insn *insn, struct opcode opcode)
+/* Forms (opcodes.h) of the instruction: with memory and with registers. */
+static unsigned forms(const struct insn *insn)
 {
-    const bool memory = insn->has_modrm && MODRM_MOD(insn->modrm) != 3;
-    const unsigned reg = MODRM_REG(insn->modrm);
-    if (opcode.shape & F_BAD)
-        return true;
-    if ((opcode.shape & F_MEM) && !memory)
-        return true;
-    if ((insn->prefixes & PFX_LOCK) && !((opcode.shape & F_LOCK) && memory))
-        return true;
-    /* MOV to and from CR0, CR2, CR3, CR4 only (no CR8 without long mode). */
-    if (insn->op == OP_MOV_FROM_CR || insn->op == OP_MOV_TO_CR)
-        return reg == 1 || reg > 4;
-    /* VMREAD and VMWRITE take no prefix: with one these are SSE4A's EXTRQ and INSERTQ. */
-    return insn->map == 1 && (insn->opcode == 0x78 || insn->opcode == 0x79) &&
-           (insn->prefixes & (PFX_OPSIZE | PFX_REP | PFX_REPNE));
+    if (insn->prefixes & PFX_REPNE)
+        return PF2;
+    if (insn->prefixes & PFX_REP)
+        return PF3;
+    return insn->prefixes & PFX_OPSIZE ? P66 : NP;
 }
 
+/* Does the ModRM byte make an undefined encoding of a defined opcode? */
+static inline bool undefined(const struct insn *insn, const struct opcode *row, uint16_t shape)
+{
+    const unsigned reg = MODRM_REG(insn->modrm), rm = MODRM_RM(insn->modrm), x87 = insn->opcode & 7;
+    const bool registers = MODRM_MOD(insn->modrm) == 3;
+    if (shape & F_X87)
+        return !(registers ? x87_registers[x87][reg] >> rm & 1 : x87_memory[x87] >> reg & 1);
+    return !(shape & F_SYSREG) && (row->undefined & forms(insn) & (registers ? FORM_R : FORM_M));
+}
+
+/* What is only wrong when all the bytes are there. */
+static inline bool undefined_at_last(const struct insn *insn, const struct opcode *row,
+                                     uint16_t shape, bool memory)
+{
+    if ((insn->prefixes & PFX_LOCK) && !((shape & F_LOCK) && memory))
+        return true;
+    return (shape & F_SYSREG) && (row->undefined >> MODRM_REG(insn->modrm) & 1);
+}
+
+static enum decode_result reject(struct insn *insn, const struct cursor *c)
+{
+    insn->len = (uint8_t)c->at;
+    return DECODE_INVALID;
+}
+
+/* An undefined opcode or form is known as such at its last byte; what follows is not asked for. */
 enum decode_result decode(struct insn *insn, const uint8_t *bytes, size_t n, int bits)
 {
-    struct cursor c = {bytes, n, 0};
-    struct opcode opcode = {0};
+    const uint8_t size = bits == 32 ? 4 : 2;
+    struct cursor c = {bytes, 0, n < INSN_MAX ? (unsigned)n : INSN_MAX};
+    const struct opcode *row;
     enum decode_result r;
-    *insn = (struct insn){0};
-    if ((r = prefixes(insn, &c, bits)) != DECODE_OK ||
-        (r = opcode_bytes(insn, &c, &opcode)) != DECODE_OK)
+    *insn = (struct insn){.opsize = size, .adsize = size};
+    if ((r = opcode_bytes(insn, &c, size, &row)) != DECODE_OK)
         return r;
-    if (!(opcode.shape & F_BAD) && (opcode.shape & F_M)) {
-        if ((r = modrm_bytes(insn, &c, opcode.shape & F_REG)) != DECODE_OK)
+    uint16_t shape = row->shape;
+    bool memory = false;
+    if (shape & F_M) {
+        if ((r = need(&c, 1)) != DECODE_OK)
             return r;
-        if (opcode.shape & F_GROUP)
-            opcode = resolve_group(insn, opcode);
+        insn->has_modrm = true;
+        insn->modrm = (uint8_t)take(&c, 1);
+        memory = MODRM_MOD(insn->modrm) != 3 && !(shape & F_REG);
+        if (shape & F_GROUP) {
+            row = group_row(insn, row->op);
+            shape = row->shape | (shape & F_IMMEDIATE);
+        }
+        if (undefined(insn, row, shape))
+            return reject(insn, &c);
+        if (memory && (r = address_bytes(insn, &c)) != DECODE_OK)
+            return r;
+    } else if (row->undefined & forms(insn)) {
+        return reject(insn, &c);
     }
-    insn->op = opcode.op;
-    insn->class = opcode.class;
-    insn->flow = opcode.flow;
-    if (undefined(insn, opcode)) {
-        insn->len = (uint8_t)c.at;
-        return DECODE_INVALID;
-    }
-    if ((r = immediates(insn, &c, opcode.shape)) != DECODE_OK)
+    if ((shape & F_IMMEDIATE) && (r = immediates(insn, &c, shape)) != DECODE_OK)
         return r;
+    if (undefined_at_last(insn, row, shape, memory))
+        return reject(insn, &c);
+    insn->op = row->op;
+    insn->class = row->class;
+    insn->flow = row->flow;
     insn->len = (uint8_t)c.at;
     return DECODE_OK;
 }
@@ -335,7 +249,7 @@ bool insn_reads_through_cs(const struct insn *insn)
 {
     if (!(insn->prefixes & PFX_SEG) || insn->seg_override != 1)
         return false;
-    const uint16_t shape = table_row(insn->map, insn->opcode).shape;
+    const uint16_t shape = maps[insn->map][insn->opcode].shape;
     if (shape & (F_STRING | F_MOFFS))
         return true;
     return insn->has_modrm && MODRM_MOD(insn->modrm) != 3 && !(shape & (F_REG | F_ADDRESS));

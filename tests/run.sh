@@ -26,7 +26,7 @@ as_tap() {
 
 suite() {
     case $1 in
-    zydis) [ ! -x "$build/tests/decoder-zydis" ] || as_tap decoder-zydis "$build/tests/decoder-zydis" 200000 ;;
+    zydis) as_tap decoder-zydis "$build/tests/decoder-zydis" -c "$build/guestos/minnow.elf" 200000 ;;
     sites) "$build/tests/guest-sites" "$build/guestos/minnow.elf" "$build"/guestos/bin/*.full ;;
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;

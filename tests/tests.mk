@@ -14,7 +14,8 @@ UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
 	-Iparavirt -Ihwassist -Itools -Iguestos/include
 SYSTEST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/system/*.c))
 SYSTEST := $(BUILD)/tests/tv-systest
-ZYDIS := $(if $(wildcard tests/unit/decoder_zydis.c),$(BUILD)/tests/decoder-zydis)
+ZYDIS_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,decoder_zydis.o guest_code.o support.o)
+ZYDIS := $(BUILD)/tests/decoder-zydis
 SITES_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,guest_sites.o guest_code.o support.o)
 SITES := $(BUILD)/tests/guest-sites
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
@@ -38,11 +39,10 @@ $(BUILD)/tests/unit: $(UNIT_OBJ) $(BUILD)/tests/libpure.a
 	@echo "  LD(unit) $@"
 	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion
 
-$(BUILD)/tests/decoder-zydis: tests/unit/decoder_zydis.c hypervisor/decoder.c $(wildcard hypervisor/opcodes.*)
+$(BUILD)/tests/decoder-zydis: $(ZYDIS_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
-	@echo "  CC(unit) $<"
-	@gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Ihypervisor/include -Ihypervisor -o $@ \
-		$(filter %.c,$^) -lZydis
+	@echo "  LD(unit) $@"
+	@gcc -fsanitize=address,undefined -o $@ $^ -lZydis
 
 $(BUILD)/tests/guest-sites: $(SITES_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
@@ -72,4 +72,4 @@ powercut: all $(TEST_TOOLS)
 system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
 	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
 
--include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d))
+-include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d))

@@ -12,14 +12,19 @@ qemu-system-x86 bochs bochs-term bochsbios vgabios ncurses-base
 libcriterion-dev libcjson-dev libzydis-dev pkgconf
 clang-format
 "
+# `make fuzz` alone needs these: the compiler, and the run-time parts of its sanitizers.
+FUZZ_PACKAGES="
+clang libclang-rt-14-dev
+"
 
 usage() {
     cat <<EOF
-usage: tools/install-deps.sh [--check | --list | --quiet | --help]
+usage: tools/install-deps.sh [--check | --list | --quiet | --help] [--fuzz]
   (nothing)  install the packages that are missing
   --check    say what is missing, install nothing; exit status 1 when something is
   --list     print the names of all packages that are needed
   --quiet    as (nothing), but silent when there is nothing to do
+  --fuzz     with any of these: also what only \`make fuzz\` needs
 EOF
 }
 
@@ -36,6 +41,10 @@ say() {
 
 quiet=no
 check=no
+case "${1-} ${2-}" in
+'--fuzz '* | *' --fuzz') PACKAGES="$PACKAGES $FUZZ_PACKAGES" ;;
+esac
+[ "${1-}" != --fuzz ] || shift
 case ${1-} in
 '') ;;
 --check) check=yes ;;

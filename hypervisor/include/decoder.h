@@ -89,14 +89,16 @@ struct insn {
 enum decode_result {
     DECODE_OK,
     DECODE_MORE,    /* the bytes end inside the instruction: give more */
-    DECODE_INVALID, /* #UD on the bare machine; insn->len is what was consumed */
+    DECODE_INVALID, /* #UD on the bare machine; insn->len is how far it was read */
     DECODE_LONG,    /* longer than 15 bytes: #GP on the bare machine */
 };
 
 /*
  * Decode one instruction.
  * bytes, n: what is available (more than INSN_MAX is not looked at). bits: 16 or 32, from CS.D.
- * Fills *insn completely on DECODE_OK.
+ * Fills *insn completely on DECODE_OK; on DECODE_INVALID only len, prefixes, map and opcode count.
+ * Only DECODE_MORE can change when more bytes are given; all of a good instruction's beginnings,
+ * and no 15 bytes, are answered with it.
  */
 enum decode_result decode(struct insn *insn, const uint8_t *bytes, size_t n, int bits);
 

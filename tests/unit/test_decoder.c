@@ -243,6 +243,107 @@ Test(decoder, lock_needs_an_instruction_that_can_take_it)
     }
 }
 
+/* Forms of an opcode: mandatory prefix, memory or register. */
+Test(decoder, undefined_forms_of_defined_opcodes)
+{
+    static const struct {
+        const char *bytes;
+        enum decode_result result;
+    } rows[] = {
+        {"\x0F\x14\xC1", DECODE_OK},              /* UNPCKLPS */
+        {"\x66\x0F\x14\xC1", DECODE_OK},          /* UNPCKLPD */
+        {"\xF3\x0F\x14\xC1", DECODE_INVALID},     /* nothing */
+        {"\xF3\x66\x0F\x14\xC1", DECODE_INVALID}, /* F3 counts, not 66 */
+        {"\xF3\xF2\x0F\x7C\xC1", DECODE_OK},      /* HADDPS: the last of F2 and F3 */
+        {"\xF2\xF3\x0F\x7C\xC1", DECODE_INVALID}, /* so here F3 */
+        {"\x0F\x13\x01", DECODE_OK},              /* MOVLPS to memory */
+        {"\x0F\x13\xC1", DECODE_INVALID},         /* to a register */
+        {"\x0F\x50\x01", DECODE_INVALID},         /* MOVMSKPS the other way round */
+        {"\x0F\x50\xC1", DECODE_OK},
+        {"\x0F\x72\xE1\x01", DECODE_OK},      /* PSRAD, an immediate */
+        {"\x0F\x72\xF9\x01", DECODE_INVALID}, /* group 13, /7 */
+        {"\x66\x0F\x73\xF9\x01", DECODE_OK},  /* PSLLDQ */
+        {"\x0F\x73\xF9\x01", DECODE_INVALID}, /* which is not for MMX */
+        {"\x0F\x77", DECODE_OK},              /* EMMS */
+        {"\x66\x0F\x77", DECODE_INVALID},
+        {"\x0F\xB8\xC1", DECODE_INVALID},     /* JMPE, of another machine */
+        {"\xF3\x0F\xB8\xC1", DECODE_OK},      /* POPCNT */
+        {"\x0F\xAE\x39", DECODE_OK},          /* CLFLUSH */
+        {"\x66\x0F\xAE\x39", DECODE_INVALID}, /* CLFLUSHOPT: not offered */
+        {"\x0F\xAE\xE8", DECODE_OK},          /* LFENCE */
+        {"\x0F\xC7\x39", DECODE_OK},          /* VMPTRST */
+        {"\xF3\x0F\xC7\x39", DECODE_INVALID},
+        {"\xF3\x0F\xC7\x31", DECODE_OK},      /* VMXON */
+        {"\x0F\x78\xC1", DECODE_OK},          /* VMREAD */
+        {"\x66\x0F\x78\xC1", DECODE_INVALID}, /* SSE4A's EXTRQ */
+        {"\x0F\x01\xC1", DECODE_OK},          /* VMCALL */
+        {"\x66\x0F\x01\xC1", DECODE_INVALID},
+        {"\x0F\x01\xC0", DECODE_INVALID},    /* ENCLV: not offered */
+        {"\x66\x0F\x38\x10\xC1", DECODE_OK}, /* PBLENDVB */
+        {"\x0F\x38\x10\xC1", DECODE_INVALID},
+        {"\x0F\x38\xF0\x01", DECODE_OK}, /* MOVBE */
+        {"\x0F\x38\xF0\xC1", DECODE_INVALID},
+        {"\xF2\x0F\x38\xF0\xC1", DECODE_OK}, /* CRC32 */
+        {"\x66\x0F\x38\x80\x01", DECODE_OK}, /* INVEPT */
+        {"\x0F\x38\x80\x01", DECODE_INVALID},
+        {"\x66\x0F\x3A\x0B\xC1\x04", DECODE_OK}, /* ROUNDSD */
+        {"\x0F\x3A\x0B\xC1\x04", DECODE_INVALID},
+        {"\xD9\xD0", DECODE_OK}, /* FNOP */
+        {"\xD9\xD1", DECODE_INVALID},
+        {"\xD9\x09", DECODE_INVALID}, /* D9 /1 with memory */
+        {"\xDA\xE9", DECODE_OK},      /* FUCOMPP */
+        {"\xDA\xE8", DECODE_INVALID},
+        {"\xDF\xE0", DECODE_OK}, /* FNSTSW AX */
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t bytes[INSN_MAX] = {0};
+        struct insn insn;
+        memcpy(bytes, rows[i].bytes, strlen(rows[i].bytes));
+        cr_expect_eq(decode(&insn, bytes, sizeof(bytes), 32), rows[i].result, "row %zu", i);
+        cr_expect(rows[i].result != DECODE_OK || insn.len == strlen(rows[i].bytes),
+                  "row %zu: length %u", i, insn.len);
+    }
+}
+
+/* What is known to be undefined at a byte is not kept waiting for those behind it; but LOCK, and a
+ * system register that there is not, are found when the instruction is complete. */
+Test(decoder, says_undefined_as_soon_as_it_is_known)
+{
+    struct insn insn;
+    const uint8_t sse[] = {0xF3, 0x0F, 0x14, 0x05, 1, 2, 3, 4};
+    cr_expect_eq(decode(&insn, sse, 3, 32), DECODE_MORE);
+    cr_expect_eq(decode(&insn, sse, 4, 32), DECODE_INVALID);
+    cr_expect_eq(insn.len, 4);
+    cr_expect_eq(insn.map, 1);
+    cr_expect_eq(insn.opcode, 0x14);
+
+    const uint8_t lock[] = {0xF0, 0x69, 0x05, 1, 2, 3, 4, 5, 6, 7, 8};
+    for (size_t n = 0; n < sizeof(lock); n++)
+        cr_expect_eq(decode(&insn, lock, n, 32), DECODE_MORE, "%zu bytes", n);
+    cr_expect_eq(decode(&insn, lock, sizeof(lock), 32), DECODE_INVALID);
+
+    const uint8_t segment[] = {0x8E, 0x7E, 0x01}; /* MOV from memory to segment register 7 */
+    cr_expect_eq(decode(&insn, segment, 2, 32), DECODE_MORE);
+    cr_expect_eq(decode(&insn, segment, 3, 32), DECODE_INVALID);
+}
+
+Test(decoder, the_limit_may_fall_between_two_fields)
+{
+    struct insn insn;
+    uint8_t far[20];
+    memset(far, 0x3E, sizeof(far));
+    far[8] = 0x9A; /* offset at 9 to 12, selector at 13 and 14 */
+    cr_assert_eq(decode(&insn, far, 15, 32), DECODE_OK);
+    cr_expect_eq(insn.len, 15);
+    far[8] = 0x3E;
+    far[10] = 0x9A; /* offset at 11 to 14, selector behind the limit */
+    cr_expect_eq(decode(&insn, far, 14, 32), DECODE_MORE);
+    cr_expect_eq(decode(&insn, far, 15, 32), DECODE_LONG);
+    far[10] = 0x3E;
+    far[11] = 0x9A; /* not even the offset fits */
+    cr_expect_eq(decode(&insn, far, 12, 32), DECODE_LONG);
+}
+
 Test(decoder, finds_data_reached_through_cs)
 {
     static const struct {

@@ -1,0 +1,62 @@
+#!/bin/bash
+# Run the fuzzers on all cores; progress on stderr, TAP, and at the end: N passed, N failed.
+# usage: tests/fuzz/run.sh BUILD CASES SEED LIBFUZZER...
+# CASES are those of decoder-zydis; a libFuzzer, which learns from each input, gets a hundredth.
+set -u
+build=$1
+cases=$2
+seed=$3
+shift 3
+cores=$(nproc)
+out=$build/fuzz/log
+rm -rf "$out"
+mkdir -p "$out"
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'exit 130' INT TERM
+
+# decoder-zydis, a share of the cases for each core; the first one also walks all opcodes.
+begin=$SECONDS
+echo "decoder-zydis: $cases random strings, seed $seed, on $cores cores" >&2
+pids=()
+for ((i = 0; i < cores; i++)); do
+    share=$((cases / cores + (i < cases % cores)))
+    options=(-c "$build/guestos/minnow.elf" -c "$build/hypervisor/trivisor.elf")
+    if [ $i = 0 ]; then options+=(-p); else options+=(-r); fi
+    "$build/fuzz/decoder-zydis" "${options[@]}" $share $((seed + i)) >"$out/zydis.$i" &
+    pids+=($!)
+done
+passed=0
+failed=0
+verdict() { # verdict NAME STATUS LOG
+    if [ "$2" = 0 ]; then
+        passed=$((passed + 1))
+        echo "ok $((passed + failed)) - $1: $(tail -n 1 "$3")"
+    else
+        failed=$((failed + 1))
+        echo "not ok $((passed + failed)) - $1"
+        grep -v '^#' "$3" | tail -n 60 | sed 's/^/  # /'
+    fi
+}
+echo "TAP version 13"
+echo "1..$((cores + $#))"
+for ((i = 0; i < cores; i++)); do
+    wait "${pids[$i]}"
+    verdict "decoder-zydis, seed $((seed + i))" $? "$out/zydis.$i"
+done
+
+# The libFuzzers, one behind the other on each core.
+one() { # one NAME
+    "$build/fuzz/$1" -runs=$((cases / 100)) -seed="$seed" -max_len=300 -print_final_stats=0 \
+        -artifact_prefix="$out/$1-" >"$out/$1" 2>&1
+    echo $? >"$out/$1.status"
+    echo "$1: $(tail -n 1 "$out/$1")" >&2
+}
+export -f one
+export build cases seed out
+[ $# = 0 ] || printf '%s\n' "$@" | xargs -P "$cores" -I{} bash -c 'one {}'
+for name in "$@"; do
+    verdict "$name" "$(cat "$out/$name.status" 2>/dev/null || echo 1)" "$out/$name"
+done
+echo
+echo "$passed passed, $failed failed, in $((SECONDS - begin)) seconds"
+[ "$failed" = 0 ]
