@@ -41,15 +41,21 @@ static void inject_gp(struct vcpu *vcpu)
     inject_fault(vcpu, &gp);
 }
 
-static void io_exit(struct vcpu *vcpu, struct exit *exit)
+/* The timer's deadline may have moved, or room for input appeared. */
+static bool needs_a_look(uint16_t port)
+{
+    return (port & ~3u) == 0x40 || (port & ~7u) == 0x3F8 || port == 0x60 || (port & ~1u) == 0x70;
+}
+
+void port_access(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
 {
     struct devices *dev = &vcpu->vm->dev;
-    const unsigned size = exit->io.size;
-    if (exit->io.in)
-        gpr_write(vcpu, GPR_EAX, size, devices_in(dev, exit->io.port, size));
+    if (in)
+        gpr_write(vcpu, GPR_EAX, size, devices_in(dev, port, size));
     else
-        devices_out(dev, exit->io.port, size, gpr_read(vcpu, GPR_EAX, size));
-    exit_advance(vcpu, exit);
+        devices_out(dev, port, size, gpr_read(vcpu, GPR_EAX, size));
+    if (needs_a_look(port))
+        host_work = true;
 }
 
 /* Iterations of INS or OUTS done before the guest is entered again, to bound the time spent. */
@@ -107,14 +113,13 @@ static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
 
 static void handle_io(struct vcpu *vcpu, struct exit *exit)
 {
-    const uint16_t port = exit->io.port;
-    if (exit->io.string)
+    if (exit->io.string) {
         string_io_exit(vcpu, exit);
-    else
-        io_exit(vcpu, exit);
-    /* The timer's deadline may have moved, or room for input appeared. */
-    if ((port & ~3u) == 0x40 || (port & ~7u) == 0x3F8 || port == 0x60 || (port & ~1u) == 0x70)
-        host_work = true;
+        host_work |= needs_a_look(exit->io.port);
+        return;
+    }
+    port_access(vcpu, exit->io.port, exit->io.size, exit->io.in);
+    exit_advance(vcpu, exit);
 }
 
 static void handle_hlt(struct vcpu *vcpu, struct exit *exit)

@@ -214,6 +214,7 @@ static void dev_mark(void *opaque, uint32_t value)
     static uint64_t base[EXIT_REASON_COUNT], start;
     static char exits[1024];
     struct vm *vm = opaque;
+    vm->vcpu.mode->sync(&vm->vcpu);
     if ((value & 0xFFFF0000u) == MARK_BEGIN) {
         memcpy(base, vm->vcpu.exit_count, sizeof(base));
         start = rdtsc();

@@ -6,7 +6,7 @@ bits 32
 HOST_DS equ 0xFFE8
 HOST_TRAP_V86 equ 15            ; vmm.h says the same
 extern host_trap, host_user_trap
-global host_stubs
+global host_stubs, trap_common
 
 ; Vectors where the CPU pushes an error code (SDM vol. 3A table 6-1).
 %define HAS_ERROR(v) ((v) == 8 || ((v) >= 10 && (v) <= 14) || (v) == 17 || (v) == 21)

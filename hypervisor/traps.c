@@ -10,7 +10,7 @@ uint64_t host_gdt[8192] __attribute__((aligned(4096)));
 static uint64_t host_idt[256] __attribute__((aligned(4096)));
 struct host_tss host_tss __attribute__((aligned(128)));
 void (*host_user_trap)(void);
-uint32_t host_fixup_from, host_fixup_end, host_fixup_to;
+struct host_fixup host_fixups[HOST_FIXUPS];
 volatile bool host_work;
 
 extern const uint32_t host_stubs[256];
@@ -25,9 +25,8 @@ static void (*irq_handlers[16])(void);
 #define FLAT_CODE 0x00CF9B000000FFFFull
 #define FLAT_DATA 0x00CF93000000FFFFull
 
-static void gate_set(unsigned vector, unsigned dpl)
+static void gate_set(unsigned vector, uint32_t handler, unsigned dpl)
 {
-    uint32_t handler = host_stubs[vector];
     host_idt[vector] = (uint64_t)(handler & 0xFFFF0000u) << 32 |
                        (uint64_t)(0x8E00u | dpl << 13) << 32 | (uint32_t)HOST_CS << 16 |
                        (handler & 0xFFFFu);
@@ -35,7 +34,22 @@ static void gate_set(unsigned vector, unsigned dpl)
 
 void host_gate_user(unsigned vector, bool on)
 {
-    gate_set(vector, on ? 3 : 0);
+    gate_set(vector, host_stubs[vector], on ? 3 : 0);
+}
+
+void host_gate_take(unsigned vector, void (*stub)(void), bool user)
+{
+    gate_set(vector, (uint32_t)stub, user ? 3 : 0);
+}
+
+static unsigned usual_dpl(unsigned vector)
+{
+    return vector == VEC_BP || vector == VEC_OF ? 3 : 0;
+}
+
+void host_gate_give_back(unsigned vector)
+{
+    gate_set(vector, host_stubs[vector], usual_dpl(vector));
 }
 
 static void load_segments(void)
@@ -80,7 +94,7 @@ void host_traps_init(void)
     load_segments();
 
     for (unsigned v = 0; v < 256; v++)
-        gate_set(v, v == VEC_BP || v == VEC_OF ? 3 : 0);
+        host_gate_give_back(v);
     lidt((uint32_t)host_idt, sizeof(host_idt) - 1);
     pics_init();
 }
@@ -128,10 +142,15 @@ void host_trap(struct host_frame *frame)
         frame->eflags &= ~FL_TF;
         return;
     }
-    if (frame->eip >= host_fixup_from && frame->eip < host_fixup_end && frame->vector < 32) {
-        frame->eip = host_fixup_to;
-        frame->eax = frame->vector;
-        frame->edx = frame->error;
+    for (unsigned i = 0; i < HOST_FIXUPS && frame->vector < 32; i++) {
+        const struct host_fixup *f = &host_fixups[i];
+        if (frame->eip < f->from || frame->eip >= f->end)
+            continue;
+        frame->eip = f->to;
+        if (f->report) {
+            frame->eax = frame->vector;
+            frame->edx = frame->error;
+        }
         return;
     }
     panic_frame(frame);

@@ -7,8 +7,11 @@
 
 /* vcpu.inc says the same to the assembler. */
 _Static_assert(offsetof(struct vcpu, gpr) == 0, "vcpu.inc: V_EAX is first");
-_Static_assert(GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && GPR_EBP == 5 && GPR_ESI == 6 &&
-                   GPR_EDI == 7,
+_Static_assert(offsetof(struct vcpu, eip) == 32 && offsetof(struct vcpu, eflags) == 36 &&
+                   offsetof(struct vcpu, int_shadow) == 268,
+               "vcpu.inc: V_EIP, V_EFLAGS, V_INT_SHADOW");
+_Static_assert(GPR_ESP == 4 && GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && GPR_EBP == 5 &&
+                   GPR_ESI == 6 && GPR_EDI == 7,
                "vcpu.inc: the order of the registers");
 
 #define RING 16
@@ -49,6 +52,7 @@ int exits_json(const struct vcpu *vcpu, const uint64_t *base, char *buf, unsigne
 void vm_record_stats(struct vm *vm)
 {
     static char exits[1024], more[1024];
+    vm->vcpu.mode->sync(&vm->vcpu);
     exits_json(&vm->vcpu, NULL, exits, sizeof(exits));
     more[0] = 0;
     if (vm->vcpu.mode->stats)

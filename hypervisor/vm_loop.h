@@ -3,6 +3,7 @@
 #define TRIVISOR_VM_LOOP_H
 
 #include "mode.h"
+#include "services.h"
 #include "vm.h"
 
 /* Run the VM in the attached mode until it stops. */
@@ -13,11 +14,6 @@ void exit_dispatch(struct vcpu *vcpu, struct exit *exit);
 
 /* A write to or read from a guest physical hole: read all ones, drop writes. mmio.c. */
 void mmio_access(struct vcpu *vcpu, struct exit *exit);
-
-/* CPUID and MSRs as the guest sees them: features.c. */
-void guest_cpuid(struct vcpu *vcpu);
-bool guest_rdmsr(struct vcpu *vcpu); /* false: #GP */
-bool guest_wrmsr(struct vcpu *vcpu);
 
 /* The last exits of all VMs, newest last, for a panic or a kill. */
 void print_last_exits(void);

@@ -72,9 +72,12 @@ static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *ex
         return NULL;
     const struct code_page *page = window_lookup(sw, pc);
     if (page && code_page_is_start(page, pc) && (pc & (PAGE_SIZE - 1)) + buf->len <= PAGE_SIZE) {
+        if (sw->site[slot].valid)
+            sw_fast_forget_site(sw->site[slot].gva);
         sw->site[slot].gva = pc;
         sw->site[slot].valid = true;
         sw->site[slot].insn = *buf;
+        sw_fast_learn_site(sw, &sw->site[slot].insn, pc);
     }
     return buf;
 }
@@ -89,6 +92,10 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
     switch (emulate(sw->vcpu, insn, exit)) {
     case EMU_DONE:
         exit->reason = reason_of(insn->op);
+        if (insn->op == OP_INTN)
+            sw_fast_learn_gate(sw, insn->imm & 0xFF, true);
+        if (exit->reason == EXIT_DESCRIPTOR)
+            sw_fast_forget_tables();
         sw->step_due = single_step && exit->reason != EXIT_SOFT_INT;
         break;
     case EMU_EXIT:

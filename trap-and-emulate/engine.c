@@ -6,9 +6,6 @@
 #include "cpu.h"
 #include "gmem.h"
 
-/* EFLAGS bits that guest code at CPL 3 changes for real; the others are kept in the vCPU. */
-#define FL_NATIVE (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID)
-
 #define ENTRY_OFFSET(field) (offsetof(struct sw_frame, field))
 _Static_assert(ENTRY_OFFSET(ds) == 512 && ENTRY_OFFSET(gs) == 524, "enter.asm: F_DS..F_GS");
 _Static_assert(ENTRY_OFFSET(vector) == 528 && ENTRY_OFFSET(eip) == 536,
@@ -102,6 +99,7 @@ const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
 
 static void unload(struct sw *sw)
 {
+    sw_fast_close(sw);
     write_cr3(host_cr3());
     write_cr4(read_cr4() & ~(CR4_UMIP | CR4_TSD | CR4_DE));
     lgdt((uint32_t)host_gdt, HOST_GDT_LIMIT);
@@ -118,9 +116,10 @@ void sw_detach(struct vcpu *vcpu)
     release(vcpu);
 }
 
+/* Every exit leaves the canonical state complete. */
 void sw_sync(struct vcpu *vcpu)
 {
-    (void)vcpu; /* every exit leaves the canonical state complete */
+    sw_fast_count(sw_of(vcpu));
 }
 
 /* Host control registers that follow the guest's. */
@@ -160,13 +159,13 @@ static void load_state(struct sw *sw, bool user)
     if (!sw->loaded) {
         host_tss.esp0 = (uint32_t)(&sw->frame + 1);
         host_user_trap = sw_user_trap;
-        host_fixup_from = (uint32_t)sw_enter_loads;
-        host_fixup_end = (uint32_t)sw_enter_end;
-        host_fixup_to = (uint32_t)sw_enter_failed;
+        host_fixups[0] = (struct host_fixup){(uint32_t)sw_enter_loads, (uint32_t)sw_enter_end,
+                                             (uint32_t)sw_enter_failed, true};
         sw->loaded = true;
     }
     sw_segments_choose(sw);
     vcpu->dirty = 0;
+    sw_fast_loaded(sw);
 }
 
 void sw_run(struct vcpu *vcpu, struct exit *exit)
@@ -199,8 +198,11 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
     sw->frame.eip = vcpu->eip;
     sw->frame.esp = vcpu->gpr[GPR_ESP];
 
+    sw_fast_open(sw);
+
     sw_enter(vcpu, &sw->frame);
 
+    sw_fast_collect(sw);
     const uint32_t changes = FL_NATIVE | (sw->step ? 0 : FL_TF);
     vcpu->eflags = (vcpu->eflags & ~changes) | (sw->frame.eflags & changes);
     if (sw->frame.eip != vcpu->eip) {
@@ -212,6 +214,11 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
     sw_segments_collect(sw);
     if (sw->policy->after_exit)
         sw->policy->after_exit(sw);
+    if (sw_fast.handled) {
+        sw_fast.handled = false;
+        exit->reason = EXIT_NONE;
+        return;
+    }
     sw_classify(sw, exit);
 }
 
@@ -223,6 +230,8 @@ void sw_inject(struct vcpu *vcpu, const struct event *event)
     sw->bounces++;
     if (!deliver_event(vcpu, event))
         sw->triple_fault = true;
+    else if (event->kind == EVENT_EXCEPTION)
+        sw_fast_learn_gate(sw, event->vector, false);
 }
 
 bool sw_can_take_irq(struct vcpu *vcpu)
@@ -236,6 +245,7 @@ bool sw_can_take_irq(struct vcpu *vcpu)
 void sw_irq_window(struct vcpu *vcpu, bool on)
 {
     struct sw *sw = sw_of(vcpu);
+    sw_fast.irq_waits = on;
     if (on && sw->step == STEP_NONE && (vcpu->eflags & FL_IF) && vcpu->int_shadow)
         sw->step = STEP_SHADOW;
 }
@@ -244,6 +254,7 @@ void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
 {
     struct sw *sw = sw_of(vcpu);
     shadow_drop_page(&sw->shadow, gva);
+    sw_fast_translations_changed(sw, true);
     if (sw->policy->window)
         window_revalidate_page(sw, gva);
     if (gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE)
@@ -254,6 +265,7 @@ void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 {
     struct sw *sw = sw_of(vcpu);
     shadow_drop_all(&sw->shadow, global_too);
+    sw_fast_translations_changed(sw, global_too);
     if (sw->policy->window)
         window_revalidate(sw, global_too);
     if (sw_gdt_moved(sw))

@@ -11,11 +11,15 @@
 #define TRIVISOR_ENGINE_H
 
 #include "emulate.h"
+#include "fast.h"
 #include "mode.h"
 #include "shadow.h"
 #include "vmm.h"
 #include "window.h"
 #include "x86.h"
+
+/* EFLAGS bits that guest code at CPL 3 changes for real; the others are kept in the vCPU. */
+#define FL_NATIVE (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID)
 
 /* vm->page_watch bits */
 #define WATCH_CODE 1u  /* holds scanned code */

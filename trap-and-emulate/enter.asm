@@ -6,7 +6,8 @@
 ;      and returns from sw_enter to C.
 
 bits 32
-global sw_enter, sw_user_trap, sw_enter_loads, sw_enter_end, sw_enter_failed
+global sw_enter, sw_user_trap, sw_return, sw_enter_loads, sw_enter_end, sw_enter_failed
+global current_vcpu, current_frame, host_esp
 
 HOST_DS equ 0xFFE8
 

@@ -123,6 +123,7 @@ void sw_gdt_refresh(struct sw *sw)
     }
     sw->gdt_entries = n;
     memset(sw->chosen, 0, sizeof(sw->chosen));
+    sw_fast_forget_levels();
 }
 
 static const uint32_t *frame_selector(const struct sw *sw, enum sreg reg)

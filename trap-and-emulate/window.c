@@ -31,6 +31,7 @@ static void unwatch(struct sw *sw, gpa_t gpa)
 
 static void forget_sites(struct sw *sw, gva_t page)
 {
+    sw_fast_forget_sites(page);
     for (int i = 0; i < SITE_CACHE; i++) {
         if ((sw->site[i].gva & PAGE_MASK) == page)
             sw->site[i].valid = false;

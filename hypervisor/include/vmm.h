@@ -106,10 +106,16 @@ extern void (*host_user_trap)(void);
 
 /*
  * The instructions of the VMM that may fault because of a guest: segment loads and IRET of the
- * software modes' entry (a CS limit below EIP, for instance). A fault in host_fixup_from up to
- * host_fixup_end continues at host_fixup_to, with the vector in EAX and the error code in EDX.
+ * software modes' entry (a CS limit below EIP, for instance), and what their short ways read and
+ * write of the guest's memory. A fault from `from` up to `end` continues at `to`; with report, the
+ * vector is in EAX then and the error code in EDX.
  */
-extern uint32_t host_fixup_from, host_fixup_end, host_fixup_to;
+struct host_fixup {
+    uint32_t from, end, to;
+    bool report;
+};
+#define HOST_FIXUPS 3
+extern struct host_fixup host_fixups[HOST_FIXUPS];
 
 /* Run the handler of host interrupt vector (HOST_IRQ_BASE..+15): for a mode that took it itself. */
 #define HOST_IRQ_BASE 0x20u
@@ -117,6 +123,10 @@ void host_irq_handle(unsigned vector);
 
 /* Make the gate of a vector reachable from CPL 3 (on) or not (off). */
 void host_gate_user(unsigned vector, bool on);
+/* Let a stub of a mode have a vector, for traps of CPL 3 (user: INT n reaches it, too). A trap of
+ * the VMM itself it must pass on to trap_common, as the usual stub does. And the end of that. */
+void host_gate_take(unsigned vector, void (*stub)(void), bool user);
+void host_gate_give_back(unsigned vector);
 
 /* Something of the host (timer, key, serial byte) waits for the vCPU loop. */
 extern volatile bool host_work;

@@ -1,0 +1,508 @@
+/* The short ways' tables, and those of them that are in C; see fast.h for the idea. */
+#include "fast.h"
+
+#include <string.h>
+
+#include "cpu.h"
+#include "engine.h"
+#include "gmem.h"
+#include "services.h"
+
+struct sw_fast sw_fast;
+
+#define AT(member) offsetof(struct sw_fast, member)
+_Static_assert(AT(level) == 0 && AT(irq_waits) == 4 && AT(crossed) == 8, "fast.inc");
+_Static_assert(AT(kernel_cr3) == 12 && AT(user_cr3) == 16, "fast.inc");
+_Static_assert(AT(kernel_gdtr) == 20 && AT(user_gdtr) == 28, "fast.inc");
+_Static_assert(AT(kernel_cs_real) == 36 && AT(kernel_ss_real) == 40, "fast.inc");
+_Static_assert(AT(kernel_cs) == 44 && AT(user_cs) == 48 && AT(user_ss) == 52, "fast.inc");
+_Static_assert(AT(user_data) == 56 && AT(tss) == 72 && AT(ss0) == 76, "fast.inc");
+_Static_assert(AT(user_flags) == 80 && AT(pf_error) == 84 && AT(count_flags) == 88, "fast.inc");
+_Static_assert(AT(count_iret) == 92 && AT(count_soft_int) == 96, "fast.inc");
+_Static_assert(AT(count_exception) == 100 && AT(count_fill) == 104, "fast.inc");
+_Static_assert(AT(gate) == 128 && AT(bp_site) == 8320 && AT(gp_site) == 16512, "fast.inc");
+_Static_assert(sizeof(struct fast_gate) == 32 && sizeof(struct fast_site) == 16, "fast.inc");
+_Static_assert(FL_NATIVE == 0x244CD5, "fast.asm");
+
+/* fast.asm */
+void fast_bp(void);
+void fast_gp(void);
+void fast_pf(void);
+void fast_cli(void);
+void fast_sti(void);
+void fast_pushf(void);
+void fast_popf(void);
+void fast_iret(void);
+void fast_lean(void);
+extern void (*const fast_int_stubs[256])(void);
+extern char fast_guest[], fast_abort[], fast_deliver[], fast_guest_end[], fast_deliver_abort[];
+
+/* Exceptions that are the guest's own business in all cases, and have no error code. */
+#define BOUNCED                                                                                    \
+    (1u << VEC_DE | 1u << VEC_BR | 1u << VEC_UD | 1u << VEC_NM | 1u << VEC_MF | 1u << VEC_XM)
+
+/* What an entry that was not learned is compared with: never equal. */
+static const uint32_t no_entry[2] = {0, 0};
+#define NOT_LEARNED 1u
+
+/* --- which segments belong to the levels --- */
+
+/* A segment in which an offset is a linear address, up to the end of the guest's space at least. */
+static bool is_flat(const struct segment *seg)
+{
+    return !seg->base && seg->limit == UINT32_MAX && (seg->attr & SEG_DB) && (seg->attr & SEG_P) &&
+           (seg->attr & (SEG_CODE | SEG_CE)) != SEG_CE;
+}
+
+static bool same(const struct segment *a, const struct segment *b)
+{
+    return a->selector == b->selector && a->attr == b->attr && a->limit == b->limit &&
+           a->base == b->base;
+}
+
+/* Would loading the selector from the guest's GDT give just this? */
+static bool is_from_gdt(const struct sw *sw, const struct segment *seg)
+{
+    const unsigned index = seg->selector >> 3;
+    struct segment loaded;
+    if ((seg->selector & SEL_TI) || !index || index >= DECODED_MAX || index >= sw->gdt_entries)
+        return false;
+    loaded = sw->decoded[index];
+    loaded.selector = seg->selector;
+    return same(&loaded, seg);
+}
+
+static bool is_null_segment(const struct segment *seg)
+{
+    return (seg->attr & SEG_UNUSABLE) && !(seg->selector & ~SEL_RPL);
+}
+
+/* The program's data segments stay loaded from level to level: both tables must have the same. */
+static bool learn_user_data(const struct sw *sw)
+{
+    static const uint8_t data[4] = {SREG_DS, SREG_ES, SREG_FS, SREG_GS};
+    for (unsigned i = 0; i < 4; i++) {
+        const struct segment *seg = &sw->vcpu->seg[data[i]];
+        const bool open = is_from_gdt(sw, seg) && (seg->attr & SEG_DPL) == SEG_DPL;
+        if ((!open && !is_null_segment(seg)) || sw->loaded_sel[data[i]] != seg->selector)
+            return false;
+    }
+    for (unsigned i = 0; i < 4; i++)
+        sw_fast.user_data[i] = sw->loaded_sel[data[i]];
+    return true;
+}
+
+static void gdtr_set(struct fast_gdtr *gdtr, const uint64_t *table)
+{
+    gdtr->limit = HOST_GDT_LIMIT;
+    gdtr->base = (uint32_t)table;
+}
+
+static void learn_level(struct sw *sw)
+{
+    const struct segment *cs = &sw->vcpu->seg[SREG_CS], *ss = &sw->vcpu->seg[SREG_SS];
+    struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
+    bool *have = sw->user ? &sw_fast.have_user : &sw_fast.have_kernel;
+    const bool good = is_flat(cs) && is_flat(ss) && is_from_gdt(sw, cs) && is_from_gdt(sw, ss);
+    if (!good || (*have && same(&mine[0], cs) && same(&mine[1], ss) && !sw->user))
+        return;
+    if (sw->user) {
+        if (sw->loaded_sel[SREG_CS] != cs->selector || sw->loaded_sel[SREG_SS] != ss->selector ||
+            !learn_user_data(sw))
+            return;
+        sw_fast.user_cs = cs->selector;
+        sw_fast.user_ss = ss->selector;
+    } else {
+        sw_fast.kernel_cs = cs->selector;
+        sw_fast.ss0 = ss->selector;
+        sw_fast_forget_tables(); /* gates lead to the old one */
+    }
+    mine[0] = *cs;
+    mine[1] = *ss;
+    *have = true;
+}
+
+void sw_fast_loaded(struct sw *sw)
+{
+    if (!sw->policy->window)
+        return;
+    if (sw_fast.sw != sw) {
+        memset(&sw_fast, 0, sizeof(sw_fast));
+        sw_fast.sw = sw;
+        sw_fast_forget_tables();
+        gdtr_set(&sw_fast.kernel_gdtr, sw->gdt[SHADOW_KERNEL]);
+        gdtr_set(&sw_fast.user_gdtr, sw->gdt[SHADOW_USER]);
+        sw_fast.kernel_cr3 = shadow_cr3(&sw->shadow, SHADOW_KERNEL);
+        sw_fast.user_cr3 = shadow_cr3(&sw->shadow, SHADOW_USER);
+        host_fixups[1] = (struct host_fixup){(uint32_t)fast_guest, (uint32_t)fast_deliver,
+                                             (uint32_t)fast_abort, false};
+        host_fixups[2] = (struct host_fixup){(uint32_t)fast_deliver, (uint32_t)fast_guest_end,
+                                             (uint32_t)fast_deliver_abort, false};
+        host_gate_take(VEC_BP, fast_bp, true);
+        host_gate_take(VEC_GP, fast_gp, false);
+        host_gate_take(VEC_PF, fast_pf, false);
+    }
+    learn_level(sw);
+    if (!sw->user) {
+        sw_fast.kernel_cs_real = sw->loaded_sel[SREG_CS];
+        sw_fast.kernel_ss_real = sw->loaded_sel[SREG_SS];
+    }
+}
+
+/* Whether the segments that are loaded are those of the level. */
+static bool level_fits(const struct sw *sw)
+{
+    const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
+    return (sw->user ? sw_fast.have_user : sw_fast.have_kernel) &&
+           same(&mine[0], &sw->vcpu->seg[SREG_CS]) && same(&mine[1], &sw->vcpu->seg[SREG_SS]);
+}
+
+void sw_fast_open(struct sw *sw)
+{
+    const struct vcpu *vcpu = sw->vcpu;
+    if (sw_fast.sw != sw || sw->step || (vcpu->eflags & FL_TF) || !level_fits(sw))
+        return;
+    sw_fast.user_flags = (vcpu->eflags & (FL_IF | FL_IOPL)) | FL_R1;
+    sw_fast.level = sw->user ? FAST_USER : FAST_KERNEL;
+}
+
+void sw_fast_collect(struct sw *sw)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    if (sw_fast.crossed) {
+        sw->user = sw_fast.level == FAST_USER;
+        const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
+        vcpu->seg[SREG_CS] = mine[0];
+        vcpu->seg[SREG_SS] = mine[1];
+        sw->loaded_sel[SREG_CS] = (uint16_t)(sw->user ? sw_fast.user_cs : sw_fast.kernel_cs_real);
+        sw->loaded_sel[SREG_SS] = (uint16_t)(sw->user ? sw_fast.user_ss : sw_fast.kernel_ss_real);
+        sw_fast.crossed = 0;
+    }
+    sw_fast.level = FAST_OFF;
+}
+
+/* --- sites --- */
+
+static void (*site_handler(const struct insn *insn))(void)
+{
+    switch (insn->op) {
+    case OP_CLI:
+        return fast_cli;
+    case OP_STI:
+        return fast_sti;
+    case OP_PUSHF:
+        return insn->opsize == 4 ? fast_pushf : NULL;
+    case OP_POPF:
+        return insn->opsize == 4 ? fast_popf : NULL;
+    case OP_IRET:
+        return insn->opsize == 4 ? fast_iret : NULL;
+    case OP_IN:
+    case OP_OUT:
+    case OP_MOV_FROM_CR:
+    case OP_MOV_TO_CR:
+    case OP_CLTS:
+    case OP_RDMSR:
+    case OP_WRMSR:
+    case OP_INVLPG:
+        return fast_lean;
+    default:
+        return NULL;
+    }
+}
+
+void sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc)
+{
+    void (*handler)(void) = site_handler(insn);
+    if (sw_fast.sw != sw || !handler || !(sw->vcpu->seg[SREG_CS].attr & SEG_DB))
+        return;
+    const bool by_bp = insn->class == CLASS_SENSITIVE;
+    const uint32_t eip = pc + by_bp; /* #BP is reported behind its byte */
+    struct fast_site *site = (by_bp ? sw_fast.bp_site : sw_fast.gp_site) + eip % FAST_SITES;
+    *site = (struct fast_site){eip, handler, pc + insn->len, insn};
+}
+
+void sw_fast_forget_site(gva_t pc)
+{
+    struct fast_site *bp = &sw_fast.bp_site[(pc + 1) % FAST_SITES];
+    struct fast_site *gp = &sw_fast.gp_site[pc % FAST_SITES];
+    if (bp->eip == pc + 1)
+        bp->eip = 0;
+    if (gp->eip == pc)
+        gp->eip = 0;
+}
+
+void sw_fast_forget_sites(gva_t page)
+{
+    for (unsigned i = 0; i < FAST_SITES; i++) {
+        if (((sw_fast.bp_site[i].eip - 1) & PAGE_MASK) == page)
+            sw_fast.bp_site[i].eip = 0;
+        if ((sw_fast.gp_site[i].eip & PAGE_MASK) == page)
+            sw_fast.gp_site[i].eip = 0;
+    }
+}
+
+/* --- gates --- */
+
+static void forget_gate(unsigned vector)
+{
+    struct fast_gate *gate = &sw_fast.gate[vector];
+    *gate = (struct fast_gate){.entry = no_entry, .low = NOT_LEARNED};
+}
+
+void sw_fast_forget_tables(void)
+{
+    for (unsigned v = 0; v < 256; v++)
+        forget_gate(v);
+    memset(sw_fast.table_gpa, 0xFF, sizeof(sw_fast.table_gpa));
+    sw_fast.tss = no_entry;
+}
+
+void sw_fast_forget_levels(void)
+{
+    sw_fast.have_kernel = sw_fast.have_user = false;
+    sw_fast_forget_tables();
+}
+
+/* Pages 0 and 1: of the IDT; 2: of the TSS. */
+static gva_t table_gva(const struct vcpu *vcpu, unsigned i)
+{
+    return i == 2 ? (vcpu->seg[SREG_TR].base + 4) & PAGE_MASK
+                  : (vcpu->idtr.base & PAGE_MASK) + i * PAGE_SIZE;
+}
+
+static gpa_t table_walk(struct vcpu *vcpu, gva_t gva, bool *global)
+{
+    struct walk walk;
+    uint32_t error;
+    *global = false;
+    if (!guest_walk(vcpu, gva, ACCESS_PEEK, &walk, &error) ||
+        !guest_ram(vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
+        return ~(gpa_t)0;
+    *global = walk.global;
+    return walk.gpa & PAGE_MASK;
+}
+
+void sw_fast_translations_changed(struct sw *sw, bool global_too)
+{
+    if (sw_fast.sw != sw)
+        return;
+    for (unsigned i = 0; i < 3; i++) {
+        bool global;
+        if (sw_fast.table_gpa[i] == ~(gpa_t)0 || (sw_fast.table_global[i] && !global_too))
+            continue;
+        if (table_walk(sw->vcpu, sw_fast.table_gva[i], &global) != sw_fast.table_gpa[i] ||
+            global != sw_fast.table_global[i]) {
+            sw_fast_forget_tables();
+            return;
+        }
+    }
+}
+
+/* The VMM's pointer to n bytes at gva of one of the guest's tables, which must not move unseen. */
+static const uint32_t *table_pointer(struct sw *sw, unsigned i, gva_t gva, uint32_t n)
+{
+    const uint32_t offset = gva & ~PAGE_MASK;
+    if ((gva & 3) || offset + n > PAGE_SIZE)
+        return NULL;
+    sw_fast.table_gva[i] = table_gva(sw->vcpu, i);
+    if ((gva & PAGE_MASK) != sw_fast.table_gva[i])
+        return NULL;
+    sw_fast.table_gpa[i] = table_walk(sw->vcpu, gva, &sw_fast.table_global[i]);
+    if (sw_fast.table_gpa[i] == ~(gpa_t)0)
+        return NULL;
+    return guest_ram(sw->vcpu->vm, sw_fast.table_gpa[i] + offset, n);
+}
+
+static void learn_tss(struct sw *sw)
+{
+    const struct segment *tr = &sw->vcpu->seg[SREG_TR];
+    const uint32_t type = tr->attr & SEG_TYPE;
+    if ((tr->attr & SEG_UNUSABLE) || type != SYS_TSS32_BUSY || tr->limit < 11)
+        return;
+    const uint32_t *p = table_pointer(sw, 2, tr->base + 4, 8);
+    if (p)
+        sw_fast.tss = p;
+}
+
+/* No vector that the host uses itself. */
+static bool may_take(unsigned vector, bool soft)
+{
+    if (!soft)
+        return vector < 32 && (BOUNCED >> vector & 1);
+    return vector >= HOST_IRQ_BASE + 16;
+}
+
+static uint32_t *counter_of(unsigned vector)
+{
+    return vector < 32 ? &sw_fast.count_exception : &sw_fast.count_soft_int;
+}
+
+void sw_fast_learn_gate(struct sw *sw, unsigned vector, bool soft)
+{
+    const struct vcpu *vcpu = sw->vcpu;
+    struct fast_gate *gate = &sw_fast.gate[vector];
+    const gva_t gva = vcpu->idtr.base + vector * 8;
+    if (sw_fast.sw != sw || !sw_fast.have_kernel || gate->low != NOT_LEARNED ||
+        vector * 8 + 7 > vcpu->idtr.limit || (vector != VEC_PF && !may_take(vector, soft)))
+        return;
+    const uint32_t *entry =
+        table_pointer(sw, (gva & PAGE_MASK) != (vcpu->idtr.base & PAGE_MASK), gva, 8);
+    if (!entry)
+        return;
+    const uint32_t low = entry[0], high = entry[1], type = high >> 8 & (SEG_S | SEG_TYPE);
+    const bool interrupt = type == SYS_INT_GATE32;
+    const unsigned dpl = high >> 13 & 3;
+    if ((!interrupt && type != SYS_TRAP_GATE32) || !(high & 0x8000) ||
+        low >> 16 != sw_fast.kernel_cs || low == NOT_LEARNED || (soft && dpl != 3))
+        return;
+    *gate = (struct fast_gate){
+        .entry = entry,
+        .low = low,
+        .high = high,
+        .eip = (low & 0xFFFF) | (high & 0xFFFF0000),
+        .set_flags = vector < 32 ? FL_RF : 0,
+        .keep_flags = ~(FL_TF | FL_NT | FL_RF | FL_VM | (interrupt ? FL_IF : 0)),
+        .counter = counter_of(vector),
+    };
+    learn_tss(sw);
+    if (vector != VEC_PF)
+        host_gate_take(vector, fast_int_stubs[vector], soft);
+}
+
+void sw_fast_close(struct sw *sw)
+{
+    if (sw_fast.sw != sw)
+        return;
+    for (unsigned v = 0; v < 256; v++) {
+        if (v == VEC_BP || v == VEC_GP || v == VEC_PF || sw_fast.gate[v].low != NOT_LEARNED)
+            host_gate_give_back(v);
+    }
+    sw_fast_count(sw);
+    memset(&sw_fast, 0, sizeof(sw_fast));
+    host_fixups[1] = host_fixups[2] = (struct host_fixup){0, 0, 0, false};
+}
+
+void sw_fast_count(struct sw *sw)
+{
+    static const struct {
+        uint32_t *count;
+        enum exit_reason reason;
+    } counts[] = {
+        {&sw_fast.count_flags, EXIT_FLAGS},       {&sw_fast.count_iret, EXIT_IRET},
+        {&sw_fast.count_soft_int, EXIT_SOFT_INT}, {&sw_fast.count_exception, EXIT_EXCEPTION},
+        {&sw_fast.count_fill, EXIT_SHADOW_FILL},
+    };
+    if (sw_fast.sw != sw)
+        return;
+    for (unsigned i = 0; i < ARRAY_LEN(counts); i++) {
+        sw->vcpu->exit_count[counts[i].reason] += *counts[i].count;
+        *counts[i].count = 0;
+    }
+}
+
+/* --- in C --- */
+
+/* What the stub does next. */
+enum lean { LEAN_SLOW, LEAN_RESUME, LEAN_BOUNCE };
+
+uint32_t sw_lean_page_fault(uint32_t error);
+uint32_t sw_lean_page_fault(uint32_t error)
+{
+    struct sw *sw = sw_fast.sw;
+    const bool user = sw_fast.level == FAST_USER;
+    const gva_t gva = read_cr2();
+    gpa_t gpa;
+    if (!user && (error & PF_I))
+        return LEAN_SLOW; /* the code window's */
+    switch (shadow_fault(&sw->shadow, user ? SHADOW_USER : SHADOW_KERNEL, gva, error,
+                         &sw_fast.pf_error, &gpa)) {
+    case SHADOW_FILLED:
+        sw_fast.count_fill++;
+        if (sw->shadow.stale) { /* the pool was empty: everything has been dropped */
+            write_cr3(user ? sw_fast.user_cr3 : sw_fast.kernel_cr3);
+            sw->shadow.stale = false;
+        }
+        return LEAN_RESUME;
+    case SHADOW_FAULT:
+        if (sw_fast.gate[VEC_PF].low == NOT_LEARNED)
+            return LEAN_SLOW;
+        sw->vcpu->cr2 = gva;
+        return LEAN_BOUNCE;
+    default:
+        return LEAN_SLOW;
+    }
+}
+
+/* Done, and nothing is left for the loop to look at. */
+static uint32_t lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
+{
+    vcpu->eip += insn->len;
+    vcpu->int_shadow = 0;
+    vcpu->eflags &= ~FL_RF;
+    vcpu->exit_count[reason]++;
+    if (!host_work && !devices_irq_pending(&vcpu->vm->dev) && !vcpu->vm->stopped && !vcpu->dirty &&
+        !sw_fast.sw->shadow.stale && !sw_fast.sw->gdt_stale)
+        return LEAN_RESUME;
+    sw_fast.handled = true;
+    return LEAN_SLOW;
+}
+
+static uint32_t lean_io(struct vcpu *vcpu, const struct insn *insn)
+{
+    const unsigned size = insn->opcode & 1 ? insn->opsize : 1;
+    const uint16_t port = (uint16_t)(insn->opcode & 8 ? vcpu->gpr[GPR_EDX] : insn->imm & 0xFF);
+    port_access(vcpu, port, size, insn->op == OP_IN);
+    return lean_done(vcpu, insn, EXIT_IO);
+}
+
+/* Writes only where nothing depends on the register but reads. */
+static uint32_t lean_cr(struct vcpu *vcpu, const struct insn *insn)
+{
+    const unsigned number = MODRM_REG(insn->modrm);
+    uint32_t *gpr = &vcpu->gpr[MODRM_RM(insn->modrm)];
+    uint32_t *cr[5] = {&vcpu->cr0, NULL, &vcpu->cr2, &vcpu->cr3, &vcpu->cr4};
+    if (number > 4 || !cr[number])
+        return LEAN_SLOW;
+    if (insn->op == OP_MOV_FROM_CR)
+        *gpr = *cr[number];
+    else if (number == 2)
+        vcpu->cr2 = *gpr;
+    else if (number == 3 || *gpr != *cr[number])
+        return LEAN_SLOW;
+    return lean_done(vcpu, insn, EXIT_CR);
+}
+
+static uint32_t lean_invlpg(struct sw *sw, const struct insn *insn)
+{
+    enum sreg seg;
+    const gva_t gva = insn_operand_gva(sw->vcpu, insn, &seg);
+    sw->vcpu->mode->tlb_flush(sw->vcpu, gva);
+    if (sw->shadow.stale && !sw->gdt_stale) {
+        write_cr3(sw_fast.kernel_cr3);
+        sw->shadow.stale = false;
+    }
+    return lean_done(sw->vcpu, insn, EXIT_INVLPG);
+}
+
+uint32_t sw_lean_gp(const struct insn *insn);
+uint32_t sw_lean_gp(const struct insn *insn)
+{
+    struct sw *sw = sw_fast.sw;
+    struct vcpu *vcpu = sw->vcpu;
+    switch (insn->op) {
+    case OP_IN:
+    case OP_OUT:
+        return lean_io(vcpu, insn);
+    case OP_MOV_FROM_CR:
+    case OP_MOV_TO_CR:
+        return lean_cr(vcpu, insn);
+    case OP_RDMSR:
+        return guest_rdmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
+    case OP_WRMSR:
+        return guest_wrmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
+    case OP_INVLPG:
+        return lean_invlpg(sw, insn);
+    default:
+        return LEAN_SLOW;
+    }
+}

@@ -1,0 +1,106 @@
+/*
+ * The short ways of the deprivileged engine: what a guest does most often, done in the trap stubs
+ * themselves, a few dozen instructions each, without saving the guest's registers.
+ *
+ *   CLI STI PUSHF POPF of the guest kernel     at addresses that the slow way has decoded before
+ *   INT n and exceptions, to the guest kernel  through gates that the slow way has used before
+ *   IRET of the guest kernel                   to itself or to the guest's programs
+ *   port I/O, CR and MSR accesses              decoded before; C, but without the vCPU loop
+ *   shadow fills                               C, likewise
+ *
+ * The slow way (engine.c, classify.c, the general emulator) is right in all cases; a short way
+ * handles one case that it can recognise with a few comparisons, and leaves all others. It keeps
+ * copies of what the guest has in tables: whoever changes or moves a table calls the functions
+ * below. Gates are compared with the guest's own IDT at each use.
+ *
+ * While a short way is open the vCPU's CS and SS are not kept up to date: sw_fast_collect() does
+ * that when the slow way is taken.
+ */
+#ifndef TRIVISOR_FAST_H
+#define TRIVISOR_FAST_H
+
+#include "vcpu.h"
+
+enum fast_level {
+    FAST_OFF,
+    FAST_KERNEL,
+    FAST_USER
+}; /* what runs: nobody that a short way may
+      serve, the guest's kernel, a program */
+
+struct fast_gate {
+    const uint32_t *entry; /* in the guest's IDT */
+    uint32_t low, high;    /* what it held when it was learned */
+    uint32_t eip;          /* of the guest's handler */
+    uint32_t set_flags;    /* in the saved EFLAGS: RF for faults */
+    uint32_t keep_flags;   /* of the vCPU's EFLAGS: all, or all but IF */
+    uint32_t *counter, unused;
+};
+
+struct fast_site {
+    uint32_t eip; /* that the trap reports */
+    void (*handler)(void);
+    uint32_t next; /* the instruction's end */
+    const struct insn *insn;
+};
+
+#define FAST_SITES 512
+
+struct __attribute__((packed)) fast_gdtr {
+    uint16_t limit;
+    uint32_t base;
+    uint16_t unused;
+};
+
+/* The stubs know where everything is: fast.inc. */
+struct sw_fast {
+    uint32_t level;     /* enum fast_level */
+    uint32_t irq_waits; /* an interrupt waits until the guest can take it */
+    uint32_t crossed;   /* a short way has changed the level: CS and SS of the vCPU are old */
+    uint32_t kernel_cr3, user_cr3;
+    struct fast_gdtr kernel_gdtr, user_gdtr;
+    uint32_t kernel_cs_real, kernel_ss_real;
+    uint32_t kernel_cs, user_cs, user_ss; /* as the guest knows them */
+    uint32_t user_data[4];                /* DS ES FS GS with which a program may run */
+    const uint32_t *tss;                  /* ESP0 and SS0 in the guest's TSS */
+    uint32_t ss0;                         /* what SS0 must be */
+    uint32_t user_flags;                  /* of the running program: the vCPU's part of EFLAGS */
+    uint32_t pf_error;                    /* of a page fault that goes to the guest */
+    uint32_t count_flags, count_iret, count_soft_int, count_exception, count_fill;
+
+    /* From here on only C looks. */
+    struct sw *sw; /* whose state this is */
+    bool handled;  /* lean code has done what there was to do: no exit is left to classify */
+    bool have_kernel, have_user;
+
+    struct fast_gate gate[256] __attribute__((aligned(128)));
+    struct fast_site bp_site[FAST_SITES], gp_site[FAST_SITES];
+    struct segment kernel_seg[2], user_seg[2]; /* CS and SS that belong to the levels */
+    gva_t table_gva[3];                        /* pages of the guest's IDT (two) and TSS */
+    gpa_t table_gpa[3];
+    bool table_global[3];
+};
+extern struct sw_fast sw_fast;
+
+struct sw;
+struct insn;
+
+/* The slow way loaded this vCPU's state for the kernel or a program (sw->user). */
+void sw_fast_loaded(struct sw *sw);
+/* Immediately before an entry, and after the exit. */
+void sw_fast_open(struct sw *sw);
+void sw_fast_collect(struct sw *sw);
+/* The slow way decoded an instruction of the guest kernel that traps; it delivered an event. */
+void sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc);
+void sw_fast_learn_gate(struct sw *sw, unsigned vector, bool soft);
+/* Code on that page changed; tables were loaded; translations changed; all is over. */
+void sw_fast_forget_site(gva_t pc);
+void sw_fast_forget_sites(gva_t page);
+void sw_fast_forget_tables(void);
+void sw_fast_forget_levels(void); /* a new GDT */
+void sw_fast_translations_changed(struct sw *sw, bool global_too);
+void sw_fast_close(struct sw *sw);
+/* Add the short ways' counts to the vCPU's. */
+void sw_fast_count(struct sw *sw);
+
+#endif
