@@ -88,7 +88,7 @@ endif
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only
-#: make system: the system tests only; ONLY=text runs those with text in their name
+#: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: more
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
 #: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis

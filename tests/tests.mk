@@ -70,6 +70,6 @@ powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
 system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
-	@ONLY='$(ONLY)' tests/run.sh $(BUILD) system
+	@ONLY='$(ONLY)' LONG='$(LONG)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d))

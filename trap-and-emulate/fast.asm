@@ -4,7 +4,8 @@
 ; flat segment, so all of the VMM's and the guest's memory is reached through it. The stack is the
 ; end of struct sw_frame: [error] EIP CS EFLAGS ESP SS, and below it what the stub pushes. Until a
 ; short way is sure of itself it changes nothing, and then there is nothing left that can fail: the
-; slow way can be taken at any point before, as if nothing had happened.
+; slow way (trap_common, which also knows traps of the VMM itself) can be taken at any point before,
+; as if nothing had happened.
 ;
 ; Guest memory is touched between fast_guest and fast_guest_end only: a page fault there continues at
 ; fast_abort, one behind fast_deliver at fast_deliver_abort.
@@ -33,7 +34,7 @@ F_VECTOR equ 528
 F_EIP equ 536
 F_ESP equ 548
 
-extern sw_fast, sw_user_trap, sw_return, current_vcpu, current_frame, host_esp, host_stubs
+extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, host_stubs
 extern sw_lean_gp, sw_lean_page_fault
 global fast_bp, fast_gp, fast_pf, fast_int_stubs
 global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_lean
@@ -80,9 +81,7 @@ bp_slow:
         pop eax
         mov dword [esp], 0
         push dword 3
-        test byte [esp + 12], 3         ; CS
-        jz host_trap_taken
-        jmp sw_user_trap
+        jmp trap_common
 
 align 16
 fast_gp:
@@ -96,13 +95,6 @@ gp_slow:
         pop ecx
         pop eax
         push dword 13
-        test byte [esp + 12], 3
-        jz host_trap_taken
-        jmp sw_user_trap
-
-; A trap in the VMM itself, vector and error code pushed: behind those pushes in the common stub.
-extern trap_common
-host_trap_taken:
         jmp trap_common
 
 ; ECX: the site's offset in sw_fast. The instruction is done: go on behind it.
@@ -291,6 +283,8 @@ fast_iret:
         mov edx, [ss:eax + 4]
         cmp edx, [ss:sw_fast + ecx + FAST_GATE + GATE_HIGH]
         jne fast_deliver_abort
+        test byte [esp + D_EFLAGS + 2], FL_VM >> 16
+        jnz fast_deliver_abort          ; QEMU lets programs IRET to virtual-8086 mode
         cmp dword [FAST(LEVEL)], LEVEL_USER
         jne %%kernel
         mov edx, [esp + D_CS]
@@ -407,9 +401,7 @@ fast_deliver_abort:
         pop ecx
         pop eax
         push dword [ss:slow_vector]
-        test byte [esp + 12], 3
-        jz host_trap_taken
-        jmp sw_user_trap
+        jmp trap_common
 
 ; A page fault in the guest's memory, or a site's short way that ends after EDX was pushed.
 align 16
@@ -489,9 +481,7 @@ pf_slow:
         pop ecx
         pop eax
         push dword 14
-        test byte [esp + 12], 3
-        jz host_trap_taken
-        jmp sw_user_trap
+        jmp trap_common
 
 ; --- port I/O, CR, MSR: C does it, on all registers ---
 

@@ -83,10 +83,12 @@ static void usertests(const struct test_case *test)
     free(console);
 }
 
-/* Random system calls: the kernel survives them, and nothing leaks. */
+/* Random system calls: the kernel survives them, and nothing leaks. LONG=1: five times as many. */
 static void fuzz(const struct test_case *test)
 {
-    char *console = long_console(test, "fuzz,2026,100000");
+    const char *is_long = getenv("LONG");
+    char *console =
+        long_console(test, is_long && *is_long ? "fuzz,2026,100000" : "fuzz,2026,20000");
     if (!strstr(console, " calls, survived; free pages "))
         fail("fuzz did not say what it has seen; the console is:\n%s", console);
     free(console);
