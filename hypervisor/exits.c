@@ -216,9 +216,16 @@ static void handle_tsc(struct vcpu *vcpu, struct exit *exit)
     exit_advance(vcpu, exit);
 }
 
-/* A mode without services of its own knows no hypercall: the guest gets an error, not a fault. */
+/* A mode without services of its own knows no hypercall: the guest's kernel gets an error, not a
+ * fault. Programs get what the bare machine has for them. */
 static void handle_hypercall(struct vcpu *vcpu, struct exit *exit)
 {
+    vcpu->mode->sync(vcpu);
+    if (vcpu_cpl(vcpu) != 0) {
+        const struct event ud = {.kind = EVENT_EXCEPTION, .vector = VEC_UD};
+        inject_fault(vcpu, &ud);
+        return;
+    }
     if (vcpu->mode->handle) {
         vcpu->mode->handle(vcpu, exit);
         return;

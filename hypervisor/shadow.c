@@ -36,6 +36,8 @@ const char *shadow_init(struct shadow *s, struct vm *vm, bool kernel_nx)
     memset(s, 0, sizeof(*s));
     s->vm = vm;
     memset(s->slot, 0xFF, sizeof(s->slot));
+    for (unsigned i = 0; i <= SHADOW_SPACES; i++)
+        s->spaces[i].first = -1;
     s->pde_flags[SHADOW_KERNEL] = PTE_P | PTE_W | PTE_U | (kernel_nx ? PTE_NX : 0);
     s->pde_flags[SHADOW_USER] = PTE_P | PTE_W | PTE_U;
     s->hole_read = page_alloc();
@@ -92,53 +94,232 @@ static void clear_table(struct shadow_table *t)
             t->pt[t->used[i]] = 0;
     }
     t->count = 0;
-    t->local = false;
+}
+
+static void install(struct shadow *s, unsigned index)
+{
+    const struct shadow_table *t = &s->table[index];
+    s->slot[t->root][t->pde] = (int16_t)index;
+    s->pd[t->root][t->pde >> 9][t->pde & 511] = ptr_to_hpa(t->pt) | s->pde_flags[t->root];
+}
+
+static void uninstall(struct shadow *s, unsigned index)
+{
+    const struct shadow_table *t = &s->table[index];
+    if (s->slot[t->root][t->pde] != (int16_t)index)
+        return; /* of a space that is put aside */
+    s->slot[t->root][t->pde] = -1;
+    s->pd[t->root][t->pde >> 9][t->pde & 511] = 0;
 }
 
 static void give_back(struct shadow *s, unsigned index)
 {
     struct shadow_table *t = &s->table[index];
-    s->pd[t->root][t->pde >> 9][t->pde & 511] = 0;
-    s->slot[t->root][t->pde] = -1;
+    uninstall(s, index);
     clear_table(t);
+    if (t->before >= 0)
+        s->table[t->before].after = t->after;
+    else
+        s->spaces[t->space].first = t->after;
+    if (t->after >= 0)
+        s->table[t->after].before = t->before;
     s->free[s->free_count++] = (uint16_t)index;
 }
 
-void shadow_drop_all(struct shadow *s, bool global_too)
+static void empty_space(struct shadow *s, unsigned space)
 {
-    unsigned kept = 0;
-    for (unsigned i = 0; i < s->in_use_count; i++) {
-        unsigned index = s->in_use[i];
-        if (global_too || s->table[index].local)
-            give_back(s, index);
-        else
-            s->in_use[kept++] = (uint16_t)index;
-    }
-    s->in_use_count = kept;
+    while (s->spaces[space].first >= 0)
+        give_back(s, (unsigned)s->spaces[space].first);
+}
+
+void shadow_drop_all(struct shadow *s)
+{
+    for (unsigned i = 0; i <= SHADOW_SPACES; i++)
+        empty_space(s, i);
     s->flushes++;
     s->stale = true;
 }
 
-static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id root, unsigned pde)
+/* A space that nobody uses, or the one that was not for longest; not the current one. */
+static unsigned oldest_space(const struct shadow *s)
+{
+    unsigned found = s->current ? 0 : 1;
+    for (unsigned i = 0; i < SHADOW_SPACES; i++) {
+        const struct shadow_space *a = &s->spaces[i], *b = &s->spaces[found];
+        if (i == s->current)
+            continue;
+        if (!a->used || (b->used && s->switches - a->last_use > s->switches - b->last_use))
+            found = i;
+        if (!a->used)
+            break;
+    }
+    return found;
+}
+
+/* Make tables free: of spaces that are put aside, the oldest first; or all. */
+static void make_room(struct shadow *s)
+{
+    for (unsigned i = 0; i < SHADOW_SPACES && !s->free_count; i++) {
+        unsigned oldest = SHADOW_SPACES;
+        for (unsigned k = 0; k < SHADOW_SPACES; k++) {
+            const struct shadow_space *space = &s->spaces[k];
+            if (k == s->current || space->first < 0)
+                continue;
+            if (oldest == SHADOW_SPACES ||
+                s->switches - space->last_use > s->switches - s->spaces[oldest].last_use)
+                oldest = k;
+        }
+        if (oldest == SHADOW_SPACES)
+            break;
+        empty_space(s, oldest);
+    }
+    if (!s->free_count)
+        shadow_drop_all(s);
+}
+
+static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id root, unsigned pde,
+                                       unsigned space)
 {
     if (!s->free_count)
-        shadow_drop_all(s, true);
-    unsigned index = s->free[--s->free_count];
+        make_room(s);
+    const unsigned index = s->free[--s->free_count];
     struct shadow_table *t = &s->table[index];
-    s->in_use[s->in_use_count++] = (uint16_t)index;
     t->pde = (uint16_t)pde;
     t->root = (uint8_t)root;
-    s->slot[root][pde] = (int16_t)index;
-    s->pd[root][pde >> 9][pde & 511] = ptr_to_hpa(t->pt) | s->pde_flags[root];
+    t->space = (uint8_t)space;
+    t->before = -1;
+    t->after = s->spaces[space].first;
+    if (t->after >= 0)
+        s->table[t->after].before = (int16_t)index;
+    s->spaces[space].first = (int16_t)index;
+    install(s, index);
     return t;
+}
+
+/* The table for gva; one that is shared must not get an entry of this space alone. */
+static struct shadow_table *table_for(struct shadow *s, enum shadow_root_id root, gva_t gva,
+                                      bool global)
+{
+    const unsigned pde = gva >> PDE_SHIFT;
+    const int index = s->slot[root][pde];
+    if (index >= 0 && (global || s->table[index].space != SHADOW_SHARED))
+        return &s->table[index];
+    if (index >= 0) {
+        give_back(s, (unsigned)index);
+        s->stale = true;
+    }
+    return take_table(s, root, pde, global ? SHADOW_SHARED : s->current);
+}
+
+/* --- coming back to an address space --- */
+
+/* What the guest's tables say about the 2 MB of a shadow table. */
+struct guest_part {
+    uint32_t pde;
+    const uint32_t *pt; /* NULL: a 4 MB page, or nothing */
+};
+
+static struct guest_part guest_part(const struct vcpu *vcpu, gva_t gva)
+{
+    struct guest_part part = {0, NULL};
+    const uint32_t *pd = guest_ram(vcpu->vm, vcpu->cr3 & PAGE_MASK, PAGE_SIZE);
+    if (!pd || !(pd[gva >> 22] & PTE_P))
+        return part;
+    part.pde = pd[gva >> 22];
+    if ((part.pde & PTE_PS) && (vcpu->cr4 & CR4_PSE))
+        return part;
+    part.pt = guest_ram(vcpu->vm, part.pde & PAGE_MASK, PAGE_SIZE);
+    if (!part.pt)
+        part.pde = 0;
+    return part;
+}
+
+/* The entry for a 4 KB page with the rights of both levels, and a part of a 4 MB page as if it were
+ * one; 0: none. */
+static inline uint32_t guest_entry(const struct guest_part *part, gva_t gva)
+{
+    if (part->pt)
+        return part->pt[gva >> PAGE_SHIFT & 1023] & (part->pde | ~(PTE_W | PTE_U));
+    return part->pde ? (part->pde & 0xFFC00FFFu) | (gva & 0x003FF000u) : 0;
+}
+
+/* Does the guest's entry still allow what the shadow's does, with A and D set, which hardware would
+ * have to set again? */
+static inline bool still_good(const struct shadow *s, uint32_t need, uint64_t shadow,
+                              uint32_t guest)
+{
+    if (shadow & PTE_W)
+        need |= PTE_W | PTE_D;
+    return (guest & need) == need && (guest & PAGE_MASK) < s->vm->ram_size &&
+           s->vm->ram_hpa + (guest & PAGE_MASK) == ((uint32_t)shadow & PAGE_MASK);
+}
+
+/* False: nothing of the table is left. */
+static bool revalidate(struct shadow *s, struct shadow_table *t)
+{
+    const gva_t base = (gva_t)t->pde << PDE_SHIFT;
+    const uint32_t need = PTE_P | PTE_A | (t->root == SHADOW_USER ? PTE_U : 0);
+    unsigned kept = 0;
+    if (t->count > SHADOW_TRACK)
+        return false; /* more work than filling what is really used again */
+    const struct guest_part part = guest_part(&s->vm->vcpu, base);
+    for (unsigned i = 0; i < t->count; i++) {
+        const unsigned index = t->used[i];
+        const uint64_t entry = t->pt[index];
+        if (entry && still_good(s, need, entry, guest_entry(&part, base | index << PAGE_SHIFT)))
+            t->used[kept++] = (uint16_t)index;
+        else
+            t->pt[index] = 0;
+    }
+    t->count = (uint16_t)kept;
+    s->kept += kept;
+    return kept;
+}
+
+static unsigned space_of(struct shadow *s, uint32_t cr3)
+{
+    unsigned found;
+    for (found = 0; found < SHADOW_SPACES; found++) {
+        if (s->spaces[found].used && s->spaces[found].cr3 == cr3)
+            return found;
+    }
+    found = oldest_space(s);
+    empty_space(s, found);
+    s->spaces[found].used = true;
+    s->spaces[found].cr3 = cr3;
+    return found;
+}
+
+void shadow_switch(struct shadow *s)
+{
+    struct shadow_space *old = &s->spaces[s->current];
+    const unsigned next = space_of(s, s->vm->vcpu.cr3);
+    if (next != s->current) {
+        for (int i = old->first; i >= 0; i = s->table[i].after)
+            uninstall(s, (unsigned)i);
+    }
+    s->current = next;
+    s->spaces[next].last_use = ++s->switches;
+    for (int i = s->spaces[next].first, after; i >= 0; i = after) {
+        const int there = s->slot[s->table[i].root][s->table[i].pde];
+        after = s->table[i].after;
+        if (!revalidate(s, &s->table[i])) {
+            give_back(s, (unsigned)i);
+            continue;
+        }
+        if (there >= 0 && there != i)
+            give_back(s, (unsigned)there); /* a shared one that came meanwhile */
+        if (there != i)
+            install(s, (unsigned)i);
+    }
+    s->flushes++;
+    s->stale = true;
 }
 
 static void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uint64_t pte,
                       bool global)
 {
-    const unsigned pde = gva >> PDE_SHIFT;
-    const int index = s->slot[root][pde];
-    struct shadow_table *t = index >= 0 ? &s->table[index] : take_table(s, root, pde);
+    struct shadow_table *t = table_for(s, root, gva, global);
     if (!t->pt[PT_INDEX(gva)]) {
         if (t->count < SHADOW_TRACK)
             t->used[t->count] = (uint16_t)PT_INDEX(gva);
@@ -146,8 +327,6 @@ static void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uin
             t->count++;
     }
     t->pt[PT_INDEX(gva)] = pte;
-    if (!global)
-        t->local = true;
     s->fills++;
 }
 
@@ -199,7 +378,7 @@ void shadow_drop_page(struct shadow *s, gva_t gva)
         return;
     for (int root = 0; root < SHADOW_ROOTS; root++) {
         const int index = s->slot[root][gva >> PDE_SHIFT];
-        /* The entry stays counted as used: it is only cleared once more later. */
+        /* The entry stays counted as used: it is only looked at once more later. */
         if (index >= 0)
             s->table[index].pt[PT_INDEX(gva)] = 0;
     }
@@ -209,5 +388,5 @@ void shadow_drop_page(struct shadow *s, gva_t gva)
 void shadow_protect(struct shadow *s, gpa_t gpa)
 {
     (void)gpa; /* a virtual TLB has no reverse map: drop all, it is rare */
-    shadow_drop_all(s, true);
+    shadow_drop_all(s);
 }

@@ -264,11 +264,14 @@ void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
 void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 {
     struct sw *sw = sw_of(vcpu);
-    shadow_drop_all(&sw->shadow, global_too);
+    if (global_too)
+        shadow_drop_all(&sw->shadow);
+    else
+        shadow_switch(&sw->shadow);
     sw_fast_translations_changed(sw, global_too);
     if (sw->policy->window)
         window_revalidate(sw, global_too);
-    if (sw_gdt_moved(sw))
+    if (sw_gdt_moved(sw, global_too))
         sw->gdt_stale = true;
 }
 
@@ -279,7 +282,8 @@ int sw_stats(struct vcpu *vcpu, char *buf, unsigned size)
     return ksnprintf(buf, size,
                      "\"scanned\":%llu,\"trapped_sites\":%llu,\"scans\":%llu,\"conflicts\":%llu,"
                      "\"code_page_drops\":%llu,\"window_moves\":%llu,\"shadow_fills\":%llu,"
-                     "\"shadow_flushes\":%llu,\"events_delivered\":%llu",
+                     "\"shadow_flushes\":%llu,\"shadow_kept\":%llu,\"events_delivered\":%llu",
                      s->instructions, s->trap_sites, s->scans, s->conflicts, s->drops,
-                     sw->window.moves, sw->shadow.fills, sw->shadow.flushes, sw->bounces);
+                     sw->window.moves, sw->shadow.fills, sw->shadow.flushes, sw->shadow.kept,
+                     sw->bounces);
 }

@@ -66,7 +66,7 @@ struct sw {
     uint32_t gdt_entries; /* guest entries present in the shadow tables */
     gpa_t gdt_page[GDT_PAGES_MAX]; /* guest pages that hold the GDT: watched */
     unsigned gdt_pages;
-    bool gdt_stale;
+    bool gdt_stale, gdt_global; /* global: all its pages are global ones of the guest's tables */
     struct segment decoded[DECODED_MAX]; /* the guest's first descriptors, as shadowed now */
 
     /* What was chosen for a segment register last time, per loaded table: the same again as long as
@@ -143,7 +143,7 @@ const char *sw_segments_init(struct sw *sw);
 void sw_segments_free(struct sw *sw);
 void sw_gdt_refresh(struct sw *sw);
 /* Do the guest's tables map the GDT to other pages than those it was read from? */
-bool sw_gdt_moved(const struct sw *sw);
+bool sw_gdt_moved(struct sw *sw, bool global_too);
 /* After an exit: canonical segment registers for those the guest has loaded natively. */
 void sw_segments_collect(struct sw *sw);
 /* Before an entry: real selectors for the canonical ones, into sw->frame. */

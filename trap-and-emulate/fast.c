@@ -455,6 +455,16 @@ static uint32_t lean_io(struct vcpu *vcpu, const struct insn *insn)
     return lean_done(vcpu, insn, EXIT_IO);
 }
 
+/* The root that the CPU has stays the same, with other tables in it. */
+static void lean_cr3(struct vcpu *vcpu, uint32_t value)
+{
+    struct shadow *shadow = &sw_fast.sw->shadow;
+    vcpu->cr3 = value;
+    vcpu->mode->tlb_flush_all(vcpu, false);
+    write_cr3(sw_fast.kernel_cr3);
+    shadow->stale = false;
+}
+
 /* Writes only where nothing depends on the register but reads. */
 static uint32_t lean_cr(struct vcpu *vcpu, const struct insn *insn)
 {
@@ -467,7 +477,9 @@ static uint32_t lean_cr(struct vcpu *vcpu, const struct insn *insn)
         *gpr = *cr[number];
     else if (number == 2)
         vcpu->cr2 = *gpr;
-    else if (number == 3 || *gpr != *cr[number])
+    else if (number == 3)
+        lean_cr3(vcpu, *gpr);
+    else if (*gpr != *cr[number])
         return LEAN_SLOW;
     return lean_done(vcpu, insn, EXIT_CR);
 }

@@ -52,25 +52,31 @@ static bool is_watched(const struct sw *sw, gpa_t page)
 }
 
 /* The guest pages that hold the GDT as the guest maps it now; returns their number. */
-static unsigned find_gdt(const struct sw *sw, gpa_t page[GDT_PAGES_MAX])
+static unsigned find_gdt(const struct sw *sw, gpa_t page[GDT_PAGES_MAX], bool *global)
 {
     const struct table_reg *gdtr = &sw->vcpu->gdtr;
     const uint32_t span = (gdtr->base & ~PAGE_MASK) + gdtr->limit + 1u;
     struct walk walk;
     uint32_t error;
     unsigned n = 0;
+    *global = true;
     for (uint32_t at = 0; at < span && n < GDT_PAGES_MAX; at += PAGE_SIZE) {
-        if (guest_walk(sw->vcpu, (gdtr->base & PAGE_MASK) + at, ACCESS_PEEK, &walk, &error) &&
-            guest_ram(sw->vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
+        if (!guest_walk(sw->vcpu, (gdtr->base & PAGE_MASK) + at, ACCESS_PEEK, &walk, &error) ||
+            !guest_ram(sw->vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
+            *global = false;
+        else
             page[n++] = walk.gpa & PAGE_MASK;
+        *global &= walk.global;
     }
     return n;
 }
 
-bool sw_gdt_moved(const struct sw *sw)
+bool sw_gdt_moved(struct sw *sw, bool global_too)
 {
     gpa_t page[GDT_PAGES_MAX];
-    const unsigned n = find_gdt(sw, page);
+    if (sw->gdt_global && !global_too)
+        return false;
+    const unsigned n = find_gdt(sw, page, &sw->gdt_global);
     return n != sw->gdt_pages || memcmp(page, sw->gdt_page, n * sizeof(page[0]));
 }
 
@@ -79,7 +85,7 @@ static void watch_gdt(struct sw *sw)
 {
     struct vm *vm = sw->vcpu->vm;
     gpa_t page[GDT_PAGES_MAX];
-    const unsigned n = find_gdt(sw, page);
+    const unsigned n = find_gdt(sw, page, &sw->gdt_global);
     for (unsigned i = 0; i < sw->gdt_pages; i++)
         vm->page_watch[sw->gdt_page[i] >> PAGE_SHIFT] &= (uint8_t)~WATCH_TABLE;
     for (unsigned i = 0; i < n; i++) {

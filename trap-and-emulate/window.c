@@ -256,6 +256,8 @@ static void revalidate(struct sw *sw, struct code_page *page)
     if (!guest_walk(sw->vcpu, page->gva, ACCESS_FETCH | ACCESS_PEEK, &walk, &error) ||
         (walk.gpa & PAGE_MASK) != page->gpa)
         drop(sw, page);
+    else
+        page->global = walk.global;
 }
 
 void window_revalidate(struct sw *sw, bool global_too)

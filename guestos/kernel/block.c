@@ -143,6 +143,8 @@ uint8_t *block_read(uint32_t block)
 /* An operation that failed half-way must not be committed, nor anything after it. */
 static uint8_t *into_group(struct buffer *b)
 {
+    if (failed && !broken)
+        kprintf("minnow: an operation failed half-way: nothing is saved from now on\n");
     broken |= failed;
     failed |= broken;
     if (b->dirty || broken)
@@ -254,17 +256,16 @@ static bool recover(void)
     return !failed && !broken;
 }
 
-/* Does the super block describe a disk of ours, all parts of which are where they can be? */
+/* Does the super block describe a disk of ours, with its parts one behind the other? */
 static bool plausible(const struct fs_super *s)
 {
     const uint32_t inode_blocks = s->inodes / FS_INODES_PER_BLOCK, end = s->data_start;
     return s->magic == FS_MAGIC && s->version == FS_VERSION && s->block_size == FS_BLOCK &&
            s->blocks <= disk_blocks && s->blocks <= FS_BLOCKS_MAX && end < s->blocks &&
            s->log_blocks > OPERATION_MAX && s->log_blocks <= FS_LOG_MAX + 1 && inode_blocks &&
-           s->inodes % FS_INODES_PER_BLOCK == 0 && 1 + s->log_blocks + inode_blocks + 1 == end &&
-           s->log_start && s->inode_start && s->bitmap_block &&
-           s->log_start <= end - s->log_blocks && s->inode_start <= end - inode_blocks &&
-           s->bitmap_block < end;
+           s->inodes % FS_INODES_PER_BLOCK == 0 && s->log_start == 1 &&
+           s->inode_start == s->log_start + s->log_blocks &&
+           s->bitmap_block == s->inode_start + inode_blocks && end == s->bitmap_block + 1;
 }
 
 const char *block_init(struct fs_super *super)

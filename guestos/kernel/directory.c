@@ -46,6 +46,17 @@ static bool is_empty(struct inode *dir)
     return true;
 }
 
+/* The inode that an entry names; NULL: there are too many in use, or it is free: damage. */
+static struct inode *inode_named(uint32_t number)
+{
+    struct inode *ip = inode_get(number);
+    if (!ip || ip->d.type != FS_FREE)
+        return ip;
+    fs_damaged("inode", number);
+    inode_put(ip);
+    return NULL;
+}
+
 /* One step of a path. Gives *dir back, also when it fails. */
 static int enter(struct inode **dir, const char *name)
 {
@@ -56,7 +67,7 @@ static int enter(struct inode **dir, const char *name)
         error = E_NOTDIR;
     else if (!from->d.links || find(from, name, &entry) < 0)
         error = E_NOENT; /* links 0: the directory was removed */
-    else if (!(to = inode_get(entry.inode)))
+    else if (!(to = inode_named(entry.inode)))
         error = E_MFILE;
     inode_put(from);
     *dir = to;
@@ -195,7 +206,7 @@ int path_unlink(const char *path)
         error = E_INVAL;
     else if ((at = find(dir, name, &entry)) < 0)
         error = E_NOENT;
-    else if (!(ip = inode_get(entry.inode)))
+    else if (!(ip = inode_named(entry.inode)))
         error = E_MFILE;
     else if (ip->d.type == FS_DIRECTORY && !is_empty(ip))
         error = E_NOTEMPTY;

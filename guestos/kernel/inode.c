@@ -50,6 +50,14 @@ static void block_free(uint32_t n)
     free_blocks++;
 }
 
+/* A directory has no holes, so the disk bounds its size. */
+static bool is_sound(const struct fs_inode *d)
+{
+    if (d->type == FS_DIRECTORY)
+        return d->size % sizeof(struct fs_dirent) == 0 && d->size <= super.blocks * FS_BLOCK;
+    return d->type <= FS_FILE && d->size <= FS_FILE_BLOCKS * FS_BLOCK;
+}
+
 struct inode *inode_get(uint32_t number)
 {
     struct inode *empty = NULL;
@@ -62,7 +70,7 @@ struct inode *inode_get(uint32_t number)
     if (!empty || !number || number >= super.inodes)
         return NULL;
     const struct fs_inode d = *on_disk(block_read(inode_block(number)), number);
-    if (d.size > FS_FILE_BLOCKS * FS_BLOCK)
+    if (!is_sound(&d))
         fs_damaged("inode", number);
     if (fs_failed())
         return NULL;
@@ -100,7 +108,7 @@ int inode_create(enum fs_type type, struct inode **out)
 
 void inode_put(struct inode *ip)
 {
-    if (ip->references == 1 && !ip->d.links) {
+    if (ip->references == 1 && !ip->d.links && ip->d.type != FS_FREE) {
         inode_truncate(ip);
         ip->d.type = FS_FREE;
         free_inodes++;

@@ -33,6 +33,7 @@
 #define TSS_SELECTOR 0x28u
 
 #define FL_IF 0x200u
+#define FL_VM 0x20000u
 
 static inline void *phys_to_virt(uint32_t pa)
 {

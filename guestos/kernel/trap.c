@@ -32,9 +32,16 @@ static const char *const names[EXCEPTIONS] = {
     "SIMD error",
 };
 
+/* Virtual-8086 mode is not for programs; but QEMU 7.2 lets them get there, by an IRET that it does
+ * not check. CS is no selector then. */
+static bool is_v86(const struct trap_frame *tf)
+{
+    return tf->eflags & FL_VM;
+}
+
 static bool from_user(const struct trap_frame *tf)
 {
-    return (tf->cs & 3) == 3;
+    return (tf->cs & 3) == 3 || is_v86(tf);
 }
 
 static void exception(struct trap_frame *tf)
@@ -42,9 +49,10 @@ static void exception(struct trap_frame *tf)
     const uint32_t address = tf->vector == VEC_PF ? cpu_read_cr2() : 0;
     const char *name = names[tf->vector] ? names[tf->vector] : "reserved exception";
     if (from_user(tf)) {
-        if (tf->vector == VEC_PF && user_page_fault(current, address, tf->error & PF_WRITE))
+        if (!is_v86(tf) && tf->vector == VEC_PF &&
+            user_page_fault(current, address, tf->error & PF_WRITE))
             return;
-        if (process_fault(tf, address))
+        if (!is_v86(tf) && process_fault(tf, address))
             return;
         kprintf("%s (pid %d): %s", current->name, current->pid, name);
         if (tf->vector == VEC_PF)

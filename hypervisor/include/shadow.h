@@ -1,10 +1,15 @@
 /*
- * Shadow page tables for a guest with 32-bit paging, in PAE format: a virtual TLB.
+ * Shadow page tables for a guest with 32-bit paging, in PAE format: a virtual TLB that remembers.
  *
  * The shadow holds what a TLB may hold. Entries appear on faults, from the guest's own tables at
  * that moment; INVLPG, CR3 and CR0/CR4 loads drop them as the manual says they drop TLB entries
  * (SDM vol. 3A section 4.10). So the guest's tables need no watching: a guest that forgets to
  * invalidate sees stale translations, as it would on hardware.
+ *
+ * A CR3 load need not begin with nothing, though. The tables of the address space that is left are
+ * put aside, by its CR3, and when it comes back each entry is held against the guest's tables: what
+ * they still allow goes on, the rest is dropped. A guest that writes a page-table entry pays
+ * nothing for it; one that switches pays a few instructions for each page it used lately.
  *
  * There are two roots for the one guest address space. Both are walked by a CPU at CPL 3, so the
  * guest's U/S bit cannot be left to the hardware: which root is loaded decides.
@@ -20,15 +25,26 @@ enum shadow_root_id { SHADOW_KERNEL, SHADOW_USER, SHADOW_ROOTS };
 
 #define SHADOW_PDES 1920 /* 2 MB slots below VMM_BASE */
 #define SHADOW_POOL 384  /* page tables in the pool; when it is empty everything is dropped */
-#define SHADOW_TRACK 24  /* entries of a table remembered one by one, for cheap clearing */
+#define SHADOW_TRACK 64  /* entries of a table remembered one by one, for cheap clearing */
+#define SHADOW_SPACES 16 /* address spaces remembered */
+#define SHADOW_SHARED SHADOW_SPACES /* in place of a space: holds global entries only */
 
 struct shadow_table {
     uint64_t *pt;
     uint16_t count; /* entries set since the table was taken; above SHADOW_TRACK: many */
     uint16_t used[SHADOW_TRACK];
-    bool local; /* holds an entry that a CR3 load must drop */
     uint16_t pde;
     uint8_t root;
+    uint8_t space;         /* index into spaces[], or SHADOW_SHARED */
+    int16_t before, after; /* in the space's list of tables; -1: none */
+};
+
+/* What is remembered of a guest's address space: its tables that are not shared. */
+struct shadow_space {
+    uint32_t cr3;
+    int16_t first;
+    bool used;
+    uint32_t last_use;
 };
 
 struct shadow {
@@ -37,12 +53,15 @@ struct shadow {
     uint64_t *pd[SHADOW_ROOTS][4];
     uint64_t pde_flags[SHADOW_ROOTS]; /* in every directory entry: PTE_NX keeps a root unexecuted */
     struct shadow_table table[SHADOW_POOL];
-    uint16_t in_use[SHADOW_POOL], free[SHADOW_POOL];
-    unsigned in_use_count, free_count;
+    struct shadow_space spaces[SHADOW_SPACES + 1]; /* the last: the shared tables */
+    unsigned current;                              /* index of the space that is installed */
+    uint32_t switches;
+    uint16_t free[SHADOW_POOL];
+    unsigned free_count;
     int16_t slot[SHADOW_ROOTS][SHADOW_PDES]; /* index into table[], -1: none */
     void *hole_read;                         /* a page of ones: what a hole reads as */
     void *hole_bucket;                       /* takes one instruction's write to a hole */
-    uint64_t fills, flushes;
+    uint64_t fills, flushes, kept;           /* kept: entries that a CR3 load found still good */
     bool stale; /* entries were removed: CR3 must be reloaded before the guest runs */
 };
 
@@ -76,8 +95,11 @@ void shadow_open_page(struct shadow *shadow, enum shadow_root_id root, gva_t gva
 /* Forget one page in both roots (INVLPG). */
 void shadow_drop_page(struct shadow *shadow, gva_t gva);
 
-/* Forget everything, global pages only if asked. */
-void shadow_drop_all(struct shadow *shadow, bool global_too);
+/* The guest loaded CR3: forget what its tables no longer allow, but for global pages. */
+void shadow_switch(struct shadow *shadow);
+
+/* Forget everything. */
+void shadow_drop_all(struct shadow *shadow);
 
 /* A page joined vm->page_watch: make sure that no writable entry for it is left. */
 void shadow_protect(struct shadow *shadow, gpa_t gpa);
