@@ -60,7 +60,7 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
+test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(BUILD)/tests/decoder-speed
 	@tests/run.sh $(BUILD) unit zydis sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)

@@ -113,7 +113,7 @@ static unsigned long pass_scanner(const void *input)
     (void)input;
     for (unsigned i = 0; i < image_count; i++) {
         struct image *image = &images[i];
-        const struct scan_source source = {image, page_at, bytes_of, drop_page};
+        const struct scan_source source = {image, page_at, bytes_of, drop_page, false};
         const struct code *code = &image->file.code;
         for (unsigned k = 0; k < image->pages; k++)
             code_page_clear(&image->page[k]);

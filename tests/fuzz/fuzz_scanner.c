@@ -108,7 +108,7 @@ static void check_all(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct scan_source source = {NULL, page_at, bytes_of, drop_page};
+    static const struct scan_source source = {NULL, page_at, bytes_of, drop_page, false};
     struct scan_stats stats = {0};
     if (size < 1 + ENTRIES + 1)
         return 0;
