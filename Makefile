@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-READY_TARGETS := all demo test unit powercut system fuzz bench-decoder run debug iso
+READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits run debug iso
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -92,6 +92,7 @@ endif
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
 #: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
+#: make bench-exits: what one exit of mode trap costs, next to its target; MODE=.. another mode
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

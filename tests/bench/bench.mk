@@ -16,3 +16,9 @@ $(BENCH): $(BENCH_SRCS) $(wildcard hypervisor/*.h hypervisor/include/*.h trap-an
 
 bench-decoder: $(BENCH) $(MINNOW_ELF) $(VMM_ELF)
 	@$(BENCH) $(MINNOW_ELF) $(VMM_ELF)
+
+# What exits cost: a bare guest on emulated machines. Missed targets are marked, and are no error.
+.PHONY: bench-exits
+
+bench-exits: all $(BUILD)/tests/bench/exits.elf $(BUILD)/tools/tv-bench-exits
+	@$(BUILD)/tools/tv-bench-exits --mode='$(MODE)'

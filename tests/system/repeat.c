@@ -49,8 +49,43 @@ static void repeat(const struct test_case *test)
     free(second);
 }
 
+/* --- the guest of make bench-exits --- */
+
+#define EXIT_ROWS 43
+
+static char *exit_lines(const struct test_case *test, const char *part)
+{
+    struct emu_spec spec = test_spec(test, part);
+    struct emu_run run;
+    spec.files.guest = "build/tests/bench/exits.elf";
+    spec.disk = "";
+    run_expecting(&run, &spec, 0);
+    char *lines = lines_with(run.console.text, "exit", true);
+    emu_free(&run);
+    return lines;
+}
+
+static void exits(const struct test_case *test)
+{
+    char *first = exit_lines(test, "first"), *second = exit_lines(test, "second");
+    unsigned rows = 0;
+    for (const char *line = first; *line; line += strcspn(line, "\n") + 1)
+        rows += strstr(line, "exit name=") == line && strstr(line, " ticks=");
+    if (rows != EXIT_ROWS)
+        fail("%u operations were measured, expected %u:\n%s", rows, EXIT_ROWS, first);
+    check_same("the second run of the guest", second, first);
+    free(first);
+    free(second);
+}
+
 void tests_repeat(void)
 {
+    static const enum run_mode compared[] = {MODE_NATIVE, MODE_TRAP};
+    for (int e = 0; e < EMU_KINDS; e++) {
+        for (int i = 0; i < 2; i++)
+            test_add(exits, (enum emu_kind)e, compared[i], 130, "repeat-exits/%s-%s", emu_names[e],
+                     mode_names[compared[i]]);
+    }
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
             if (!pair_problem((enum emu_kind)e, (enum run_mode)m))

@@ -1,0 +1,312 @@
+/*
+ * tv-bench-exits: what one exit costs. Runs the guest tests/bench/exits.asm, and Minnow's
+ * fork-storm, on the bare machine and in a mode, in both emulators; prints the difference of each
+ * operation, which is the mode's round trip, next to what it may cost. `make bench-exits` calls it.
+ */
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/emu.h"
+#include "lib/jobs.h"
+
+#define REPORT "build/report"
+#define GUEST "build/tests/bench/exits.elf"
+#define LIMIT_S 90
+#define MAX_OPS 64
+#define STORM "fork-storm"
+
+/* What operations may cost in mode trap: ticks of the round trip, or a multiple of the bare
+ * machine's. The others are for information. */
+static const struct target {
+    const char *name;
+    double ticks, times;
+} targets[] = {
+    {"cli", 80, 0},
+    {"sti", 80, 0},
+    {"pushf", 80, 0},
+    {"popf", 80, 0},
+    {"mov-from-cr0", 150, 0},
+    {"mov-to-cr0", 150, 0},
+    {"mov-from-cr4", 150, 0},
+    {"rdmsr-tsc", 150, 0},
+    {"rdmsr-sysenter", 150, 0},
+    {"wrmsr-sysenter", 150, 0},
+    {"in-nobody", 150, 0},
+    {"in-80", 150, 0},
+    {"out-80", 150, 0},
+    {"in-92", 150, 0},
+    {"ud-kernel", 200, 0},
+    {"de-kernel", 200, 0},
+    {"ud-user", 200, 0},
+    {"de-user", 200, 0},
+    {"syscall", 180, 0},
+    {"fill-kernel", 400, 0},
+    {"fill-user", 400, 0},
+    {"fill-after-reload", 400, 0},
+    {"page-fault-kernel", 800, 0},
+    {"page-fault-user", 800, 0},
+    {"page-fault-cr2-user", 800, 0},
+    {"compute-kernel", 0, 1},
+    {"compute-user", 0, 1},
+    {STORM, 0, 4},
+};
+
+struct op {
+    char name[40];
+    unsigned long long n;
+    double ticks;
+};
+
+struct run {
+    enum emu_kind emu;
+    enum run_mode mode;
+    bool storm; /* Minnow's benchmark; else the guest of exits */
+    char *failure;
+    struct op ops[MAX_OPS];
+    int count;
+};
+
+static char *run_dir(const struct run *r)
+{
+    return xasprintf("build/run/%s-%s-%s", r->storm ? STORM : "exits", emu_names[r->emu],
+                     mode_names[r->mode]);
+}
+
+/* One run, in a process of its own; the parent reads what it leaves in the directory. */
+static int run_one(void *opaque)
+{
+    const struct run *r = opaque;
+    struct emu_run run;
+    const struct emu_spec spec = {
+        .emu = r->emu,
+        .files = {.mode = r->mode,
+                  .guest = r->storm ? NULL : GUEST,
+                  .guest_args = r->storm ? "run=bench," STORM : NULL},
+        .disk = r->storm ? NULL : "",
+        .console = CONSOLE_FILE,
+        .timeout_s = LIMIT_S,
+        .dir = run_dir(r),
+        .echo_fd = -1,
+    };
+    const bool good = emu_run(&run, &spec) && run.status == 0;
+    if (run.outcome != EMU_DONE)
+        printf("%s\n", run.error);
+    else if (!good)
+        printf("status %d; see %s/com1.txt\n", run.status, spec.dir);
+    emu_free(&run);
+    return !good;
+}
+
+/* The guest's lines "exit name=cli n=400 ticks=25.0", others are skipped. */
+static void parse_exits(struct run *r, const char *console)
+{
+    for (const char *line = console; line && *line;
+         line += strcspn(line, "\n"), line += *line != 0) {
+        struct op *op = &r->ops[r->count];
+        if (r->count < MAX_OPS &&
+            sscanf(line, "exit name=%39s n=%llu ticks=%lf", op->name, &op->n, &op->ticks) == 3)
+            r->count++;
+    }
+}
+
+static void parse_storm(struct run *r, const char *console)
+{
+    struct bench_op all[8];
+    const int count = bench_parse(console, all, 8);
+    for (int i = 0; i < count; i++) {
+        if (!strcmp(all[i].name, STORM)) {
+            r->ops[0] = (struct op){STORM, all[i].n, (double)all[i].ticks};
+            r->count = 1;
+        }
+    }
+}
+
+static void take_result(struct job *job)
+{
+    struct run *r = job->opaque;
+    char *dir = run_dir(r), *com1 = xasprintf("%s/com1.txt", dir);
+    char *console = read_file(com1, NULL);
+    if (r->storm)
+        parse_storm(r, console ? console : "");
+    else
+        parse_exits(r, console ? console : "");
+    if (!job->ok)
+        r->failure = job->timed_out ? xasprintf("timed out") : job->output;
+    else if (!r->count)
+        r->failure = xasprintf("no figures on the console; see %s", com1);
+    fprintf(stderr, "  %-5s %-6s %-10s %s  %4.1f s\n", emu_titles[r->emu], mode_names[r->mode],
+            r->storm ? STORM : "exits", r->failure ? r->failure : "ok", job->seconds);
+    free(console);
+    free(com1);
+    free(dir);
+}
+
+static const struct target *target_of(const char *name)
+{
+    for (unsigned i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
+        if (!strcmp(targets[i].name, name))
+            return &targets[i];
+    }
+    return NULL;
+}
+
+static const struct op *find(const struct run *r, const char *name)
+{
+    for (int i = 0; i < r->count; i++) {
+        if (!strcmp(r->ops[i].name, name))
+            return &r->ops[i];
+    }
+    return NULL;
+}
+
+/* The figures have one decimal. */
+static bool meets(const struct target *t, double native, double mode)
+{
+    return t->ticks ? mode - native < t->ticks + 0.05 : mode < native * t->times + 0.05;
+}
+
+static void table_row(const struct op *native, const struct op *mode, const struct target *t,
+                      struct text *out)
+{
+    text_printf(out, "%-20s %11.1f %11.1f %11.1f", native->name, native->ticks, mode->ticks,
+                mode->ticks - native->ticks);
+    if (native->ticks)
+        text_printf(out, " %8.2f x", mode->ticks / native->ticks);
+    else
+        text_printf(out, " %8s  ", "-");
+    if (t && t->ticks)
+        text_printf(out, "  <= %4.0f  ", t->ticks);
+    else if (t)
+        text_printf(out, "  <= %4.2f x", t->times);
+    if (t)
+        text_printf(out, "  %s", meets(t, native->ticks, mode->ticks) ? "ok" : "MISSED");
+    text_printf(out, "\n");
+}
+
+/* Without the digits that binary fractions leave behind. */
+static double tenths(double ticks)
+{
+    return (double)(long long)(ticks * 10 + (ticks < 0 ? -0.5 : 0.5)) / 10;
+}
+
+static cJSON *row_json(const struct op *native, const struct op *mode, const struct target *t)
+{
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "name", native->name);
+    cJSON_AddNumberToObject(row, "n", (double)mode->n);
+    cJSON_AddNumberToObject(row, "native", native->ticks);
+    cJSON_AddNumberToObject(row, "mode", mode->ticks);
+    cJSON_AddNumberToObject(row, "difference", tenths(mode->ticks - native->ticks));
+    if (t) {
+        cJSON_AddNumberToObject(row, t->ticks ? "target" : "target_times", t->ticks + t->times);
+        cJSON_AddBoolToObject(row, "met", meets(t, native->ticks, mode->ticks));
+    }
+    return row;
+}
+
+/* The rows of two runs of one guest; returns how many targets are missed. */
+static int compare(const struct run *native, const struct run *mode, struct text *out, cJSON *rows)
+{
+    int missed = 0;
+    if (native->failure || mode->failure) {
+        text_printf(out, "%-20s failed\n", native->storm ? STORM : "exits");
+        return 0;
+    }
+    for (int i = 0; i < native->count; i++) {
+        const struct op *n = &native->ops[i], *m = find(mode, n->name);
+        const struct target *t = mode->mode == MODE_TRAP ? target_of(n->name) : NULL;
+        if (!m)
+            continue;
+        table_row(n, m, t, out);
+        cJSON_AddItemToArray(rows, row_json(n, m, t));
+        missed += t && !meets(t, n->ticks, m->ticks);
+    }
+    return missed;
+}
+
+static int emulator_table(const struct run *runs, struct text *out, cJSON *json)
+{
+    const char *mode = mode_names[runs[1].mode];
+    cJSON *one = cJSON_CreateObject(), *rows = cJSON_CreateArray();
+    cJSON_AddStringToObject(one, "emulator", emu_names[runs[0].emu]);
+    cJSON_AddStringToObject(one, "mode", mode);
+    text_printf(out, "\n%s\n%-20s %11s %11s %11s %10s  %-9s  %s\n", emu_titles[runs[0].emu],
+                "  ticks", "native", mode, "difference", "x native", "target", "verdict");
+    const int missed =
+        compare(&runs[0], &runs[1], out, rows) + compare(&runs[2], &runs[3], out, rows);
+    cJSON_AddItemToObject(one, "operations", rows);
+    cJSON_AddItemToArray(json, one);
+    return missed;
+}
+
+/* Of each emulator: the guest of exits natively and in the mode, then Minnow likewise. */
+#define RUNS_EACH 4
+
+static int plan(struct run *runs, enum run_mode mode)
+{
+    int count = 0;
+    for (int e = 0; e < EMU_KINDS; e++) {
+        for (int i = 0; i < RUNS_EACH && !pair_problem((enum emu_kind)e, mode); i++)
+            runs[count++] = (struct run){
+                .emu = (enum emu_kind)e, .mode = i % 2 ? mode : MODE_NATIVE, .storm = i / 2};
+    }
+    return count;
+}
+
+static const char usage[] =
+    "usage: tv-bench-exits [--mode=trap|para|vtx|svm]\n"
+    "Compares the bare machine with a mode (default trap, which has targets) in both emulators.\n"
+    "In mode para the guest's CLI, STI, POPF are not patched: it has recorded no site.\n"
+    "Exit status 1 when a run failed; a missed target is only marked.\n";
+
+static enum run_mode options(int argc, char **argv)
+{
+    static const struct option known[] = {{"mode", 1, NULL, 'm'}, {"help", 0, NULL, 'h'}, {0}};
+    int mode = MODE_TRAP;
+    for (int c; (c = getopt_long(argc, argv, "m:h", known, NULL)) != -1;) {
+        if (c == 'h') {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (c != 'm')
+            exit(STATUS_USAGE);
+        mode = mode_by_name(optarg);
+        if (mode <= MODE_NATIVE)
+            die(STATUS_USAGE, "'%s' is not a mode that can be compared with native", optarg);
+    }
+    if (optind < argc)
+        die(STATUS_USAGE, "unexpected argument '%s'", argv[optind]);
+    return (enum run_mode)mode;
+}
+
+int main(int argc, char **argv)
+{
+    struct run runs[EMU_KINDS * RUNS_EACH];
+    struct job jobs[EMU_KINDS * RUNS_EACH];
+    const int count = plan(runs, options(argc, argv));
+    struct text table = {0};
+    cJSON *json = cJSON_CreateArray();
+    int missed = 0, failed = 0;
+    make_dirs(REPORT);
+    fprintf(stderr, "Measuring exits, two machines at a time:\n");
+    for (int i = 0; i < count; i++)
+        jobs[i] = (struct job){.name = mode_names[runs[i].mode],
+                               .run = run_one,
+                               .opaque = &runs[i],
+                               .limit_s = LIMIT_S + 10};
+    jobs_run(jobs, count, 2, take_result);
+    for (int i = 0; i < count; i++)
+        failed += runs[i].failure != NULL;
+    for (int i = 0; i < count; i += RUNS_EACH)
+        missed += emulator_table(&runs[i], &table, json);
+    printf("%s\n%d targets missed", table.text, missed);
+    printf(failed ? ", %d runs failed\n" : "\n", failed);
+    write_file(REPORT "/exits.txt", table.text, table.len);
+    char *text = cJSON_Print(json);
+    write_file(REPORT "/exits.json", text, strlen(text));
+    printf("Written: " REPORT "/exits.txt (this), " REPORT "/exits.json\n");
+    return failed ? 1 : 0;
+}
