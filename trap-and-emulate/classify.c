@@ -94,7 +94,7 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
         exit->reason = reason_of(insn->op);
         if (insn->op == OP_INTN)
             sw_fast_learn_gate(sw, insn->imm & 0xFF, true);
-        if (exit->reason == EXIT_DESCRIPTOR)
+        if (insn->op == OP_LIDT || insn->op == OP_LTR)
             sw_fast_forget_tables();
         sw->step_due = single_step && exit->reason != EXIT_SOFT_INT;
         break;

@@ -484,6 +484,17 @@ static uint32_t lean_cr(struct vcpu *vcpu, const struct insn *insn)
     return lean_done(vcpu, insn, EXIT_CR);
 }
 
+/* Only the TSC's offset matters to the engine (load_control). */
+static uint32_t lean_wrmsr(struct vcpu *vcpu, const struct insn *insn)
+{
+    const uint64_t offset = vcpu->tsc_offset;
+    if (!guest_wrmsr(vcpu))
+        return LEAN_SLOW;
+    if (vcpu->tsc_offset == offset)
+        vcpu->dirty &= ~DIRTY_MSR;
+    return lean_done(vcpu, insn, EXIT_MSR);
+}
+
 static uint32_t lean_invlpg(struct sw *sw, const struct insn *insn)
 {
     enum sreg seg;
@@ -511,7 +522,7 @@ uint32_t sw_lean_gp(const struct insn *insn)
     case OP_RDMSR:
         return guest_rdmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
     case OP_WRMSR:
-        return guest_wrmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
+        return lean_wrmsr(vcpu, insn);
     case OP_INVLPG:
         return lean_invlpg(sw, insn);
     default:
