@@ -142,6 +142,7 @@ void sw_page_written(struct vm *vm, gpa_t page);
 const char *sw_segments_init(struct sw *sw);
 void sw_segments_free(struct sw *sw);
 void sw_gdt_refresh(struct sw *sw);
+bool sw_same_segment(const struct segment *a, const struct segment *b);
 /* Do the guest's tables map the GDT to other pages than those it was read from? */
 bool sw_gdt_moved(struct sw *sw, bool global_too);
 /* After an exit: canonical segment registers for those the guest has loaded natively. */

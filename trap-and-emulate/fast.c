@@ -54,12 +54,6 @@ static bool is_flat(const struct segment *seg)
            (seg->attr & (SEG_CODE | SEG_CE)) != SEG_CE;
 }
 
-static bool same(const struct segment *a, const struct segment *b)
-{
-    return a->selector == b->selector && a->attr == b->attr && a->limit == b->limit &&
-           a->base == b->base;
-}
-
 /* Would loading the selector from the guest's GDT give just this? */
 static bool is_from_gdt(const struct sw *sw, const struct segment *seg)
 {
@@ -69,7 +63,7 @@ static bool is_from_gdt(const struct sw *sw, const struct segment *seg)
         return false;
     loaded = sw->decoded[index];
     loaded.selector = seg->selector;
-    return same(&loaded, seg);
+    return sw_same_segment(&loaded, seg);
 }
 
 static bool is_null_segment(const struct segment *seg)
@@ -104,7 +98,8 @@ static void learn_level(struct sw *sw)
     struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
     bool *have = sw->user ? &sw_fast.have_user : &sw_fast.have_kernel;
     const bool good = is_flat(cs) && is_flat(ss) && is_from_gdt(sw, cs) && is_from_gdt(sw, ss);
-    if (!good || (*have && same(&mine[0], cs) && same(&mine[1], ss) && !sw->user))
+    if (!good ||
+        (*have && sw_same_segment(&mine[0], cs) && sw_same_segment(&mine[1], ss) && !sw->user))
         return;
     if (sw->user) {
         if (sw->loaded_sel[SREG_CS] != cs->selector || sw->loaded_sel[SREG_SS] != ss->selector ||
@@ -154,7 +149,8 @@ static bool level_fits(const struct sw *sw)
 {
     const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
     return (sw->user ? sw_fast.have_user : sw_fast.have_kernel) &&
-           same(&mine[0], &sw->vcpu->seg[SREG_CS]) && same(&mine[1], &sw->vcpu->seg[SREG_SS]);
+           sw_same_segment(&mine[0], &sw->vcpu->seg[SREG_CS]) &&
+           sw_same_segment(&mine[1], &sw->vcpu->seg[SREG_SS]);
 }
 
 void sw_fast_open(struct sw *sw)
@@ -200,7 +196,6 @@ static void (*site_handler(const struct insn *insn))(void)
     case OP_OUT:
     case OP_MOV_FROM_CR:
     case OP_MOV_TO_CR:
-    case OP_CLTS:
     case OP_RDMSR:
     case OP_WRMSR:
     case OP_INVLPG:

@@ -182,7 +182,7 @@ void sw_segments_collect(struct sw *sw)
         collect(sw, SREG_SS, (uint16_t)sw->frame.ss, (uint16_t)((sw->frame.ss & ~3u) | cpl));
 }
 
-static bool same_segment(const struct segment *a, const struct segment *b)
+bool sw_same_segment(const struct segment *a, const struct segment *b)
 {
     return a->selector == b->selector && a->attr == b->attr && a->base == b->base &&
            a->limit == b->limit;
@@ -214,7 +214,7 @@ static uint16_t choose_anew(struct sw *sw, enum sreg reg)
 static uint16_t choose(struct sw *sw, enum sreg reg)
 {
     const struct segment *seg = &sw->vcpu->seg[reg];
-    if (!sw->chosen[sw->user][reg].valid || !same_segment(&sw->chosen[sw->user][reg].seg, seg)) {
+    if (!sw->chosen[sw->user][reg].valid || !sw_same_segment(&sw->chosen[sw->user][reg].seg, seg)) {
         sw->chosen[sw->user][reg].seg = *seg;
         sw->chosen[sw->user][reg].real = choose_anew(sw, reg);
         sw->chosen[sw->user][reg].valid = true;

@@ -26,7 +26,6 @@ struct window_region {
 struct window {
     struct window_region region[WINDOW_REGIONS];
     int current; /* -1: none is visible yet */
-    unsigned next_victim;
     struct code_page *all;
     unsigned count;
     struct scan_stats stats;

@@ -84,6 +84,8 @@ static void invalid_opcode(void)
         {"\x8E\xC8", UD},     /* mov cs, eax */
         {"\x0F\x05", UD},     /* syscall: not enabled */
         {"\x8D\xC0", UD},     /* lea with a register */
+        {"\x0F\x01\xC1", UD}, /* vmcall: a hypervisor serves kernels only */
+        {"\x0F\x01\xD9", UD}, /* vmmcall */
     };
     expect(list, ARRAY(list));
 }
