@@ -41,20 +41,14 @@ static void inject_gp(struct vcpu *vcpu)
     inject_fault(vcpu, &gp);
 }
 
-/* The timer's deadline may have moved, or room for input appeared. */
-static bool needs_a_look(uint16_t port)
-{
-    return (port & ~3u) == 0x40 || (port & ~7u) == 0x3F8 || port == 0x60 || (port & ~1u) == 0x70;
-}
-
-void port_access(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
+static void port_access(struct vcpu *vcpu, uint16_t port, unsigned size, bool in)
 {
     struct devices *dev = &vcpu->vm->dev;
     if (in)
         gpr_write(vcpu, GPR_EAX, size, devices_in(dev, port, size));
     else
         devices_out(dev, port, size, gpr_read(vcpu, GPR_EAX, size));
-    if (needs_a_look(port))
+    if (port_needs_a_look(port))
         host_work = true;
 }
 
@@ -115,7 +109,7 @@ static void handle_io(struct vcpu *vcpu, struct exit *exit)
 {
     if (exit->io.string) {
         string_io_exit(vcpu, exit);
-        host_work |= needs_a_look(exit->io.port);
+        host_work |= port_needs_a_look(exit->io.port);
         return;
     }
     port_access(vcpu, exit->io.port, exit->io.size, exit->io.in);

@@ -372,10 +372,37 @@ void shadow_open_page(struct shadow *s, enum shadow_root_id root, gva_t gva, gpa
     set_entry(s, root, gva, hpa | PTE_P | PTE_U | PTE_W, false);
 }
 
+static bool in_large_page(const struct vcpu *vcpu, gva_t gva)
+{
+    const uint32_t large = PTE_P | PTE_PS;
+    if (!(vcpu->cr0 & CR0_PG) || !(vcpu->cr4 & CR4_PSE))
+        return false;
+    const uint32_t *pd = guest_ram(vcpu->vm, vcpu->cr3 & PAGE_MASK, PAGE_SIZE);
+    return pd && (pd[gva >> 22] & large) == large;
+}
+
+/* INVLPG of any address in a large page is for all of it (SDM vol. 3A section 4.10.4.1): two tables
+ * of each root. */
+static void drop_large_page(struct shadow *s, gva_t gva)
+{
+    for (int root = 0; root < SHADOW_ROOTS; root++) {
+        for (unsigned i = 0; i < 2; i++) {
+            const int index = s->slot[root][gva >> 22 << 1 | i];
+            if (index >= 0)
+                give_back(s, (unsigned)index);
+        }
+    }
+    s->stale = true;
+}
+
 void shadow_drop_page(struct shadow *s, gva_t gva)
 {
     if (gva >= VMM_BASE)
         return;
+    if (in_large_page(&s->vm->vcpu, gva)) {
+        drop_large_page(s, gva);
+        return;
+    }
     for (int root = 0; root < SHADOW_ROOTS; root++) {
         const int index = s->slot[root][gva >> PDE_SHIFT];
         /* The entry stays counted as used: it is only looked at once more later. */

@@ -59,6 +59,13 @@ static enum exit_reason reason_of(enum insn_op op)
     }
 }
 
+/* Is pc the begin of a scanned instruction of n bytes on one page? */
+static bool is_site(struct sw *sw, gva_t pc, unsigned n)
+{
+    const struct code_page *page = window_lookup(sw, pc);
+    return page && code_page_is_start(page, pc) && (pc & (PAGE_SIZE - 1)) + n <= PAGE_SIZE;
+}
+
 /* The decoded instruction at EIP; from the cache when it is scanned kernel code. */
 static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *exit)
 {
@@ -66,18 +73,23 @@ static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *ex
     if (!sw->policy->window || sw->user)
         return fetch_decode(sw->vcpu, buf, exit) ? buf : NULL;
     const unsigned slot = (pc ^ pc >> 8) % SITE_CACHE;
-    if (sw->site[slot].valid && sw->site[slot].gva == pc)
+    if (sw->site[slot].valid && sw->site[slot].gva == pc) {
+        if (sw->site[slot].has_short) /* another may have taken its place */
+            sw_fast_learn_site(sw, &sw->site[slot].insn, pc);
         return &sw->site[slot].insn;
-    if (!fetch_decode(sw->vcpu, buf, exit))
+    }
+    if (!fetch_decode(sw->vcpu, buf, exit)) {
+        if (exit->exception.event.vector == VEC_UD && is_site(sw, pc, INSN_MAX))
+            sw_fast_learn_undefined(sw, pc);
         return NULL;
-    const struct code_page *page = window_lookup(sw, pc);
-    if (page && code_page_is_start(page, pc) && (pc & (PAGE_SIZE - 1)) + buf->len <= PAGE_SIZE) {
+    }
+    if (is_site(sw, pc, buf->len)) {
         if (sw->site[slot].valid)
             sw_fast_forget_site(sw->site[slot].gva);
         sw->site[slot].gva = pc;
         sw->site[slot].valid = true;
         sw->site[slot].insn = *buf;
-        sw_fast_learn_site(sw, &sw->site[slot].insn, pc);
+        sw->site[slot].has_short = sw_fast_learn_site(sw, &sw->site[slot].insn, pc);
     }
     return buf;
 }
@@ -89,6 +101,7 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
     if (!insn)
         return;
     const bool single_step = sw->vcpu->eflags & FL_TF;
+    const uint32_t dirty = sw->vcpu->dirty;
     switch (emulate(sw->vcpu, insn, exit)) {
     case EMU_DONE:
         exit->reason = reason_of(insn->op);
@@ -96,6 +109,8 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
             sw_fast_learn_gate(sw, insn->imm & 0xFF, true);
         if (insn->op == OP_LIDT || insn->op == OP_LTR)
             sw_fast_forget_tables();
+        if (insn->op == OP_LIDT) /* whose table is only read: DIRTY_TABLE is for the GDT here */
+            sw->vcpu->dirty = dirty;
         sw->step_due = single_step && exit->reason != EXIT_SOFT_INT;
         break;
     case EMU_EXIT:

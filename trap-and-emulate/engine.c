@@ -191,6 +191,7 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
     const bool user = vcpu_cpl(vcpu) == 3;
     if (sw->policy->before_entry)
         sw->policy->before_entry(sw);
+    sw_fast_warm(sw);
     if (vcpu->dirty || user != sw->user || sw->shadow.stale || sw->gdt_stale || !sw->loaded)
         load_state(sw, user);
     const uint32_t native = vcpu->eflags & (FL_NATIVE | FL_RF | FL_TF);
@@ -254,10 +255,11 @@ void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
 {
     struct sw *sw = sw_of(vcpu);
     shadow_drop_page(&sw->shadow, gva);
-    sw_fast_translations_changed(sw, true);
+    sw_fast_translation_changed(sw, gva);
     if (sw->policy->window)
         window_revalidate_page(sw, gva);
-    if (gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE)
+    if (gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE ||
+        ((gva ^ vcpu->gdtr.base) >> LARGE_SHIFT == 0 && sw_gdt_moved(sw, true)))
         sw->gdt_stale = true;
 }
 

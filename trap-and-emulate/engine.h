@@ -50,7 +50,8 @@ struct sw_policy {
 
 enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
 
-#define SITE_CACHE 256
+#define LARGE_SHIFT 22 /* of a large page of the guest's */
+#define SITE_CACHE 1024
 #define STEP_PAGES 4 /* more than any instruction writes to */
 #define DECODED_MAX 16
 #define GDT_PAGES_MAX 17 /* 64 KB, unaligned */
@@ -100,7 +101,7 @@ struct sw {
     /* Decoded instructions that trap, by guest linear address: they trap again and again. */
     struct {
         gva_t gva;
-        bool valid;
+        bool valid, has_short;
         struct insn insn;
     } site[SITE_CACHE];
 };

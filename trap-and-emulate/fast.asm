@@ -8,7 +8,7 @@
 ; as if nothing had happened.
 ;
 ; Guest memory is touched between fast_guest and fast_guest_end only: a page fault there continues at
-; fast_abort, one behind fast_deliver at fast_deliver_abort.
+; fast_guest_fault, one behind fast_deliver at fast_deliver_fault.
 
 bits 32
 %include "vcpu.inc"
@@ -26,6 +26,8 @@ FL_RF equ 0x10000
 FL_VM equ 0x20000
 FL_NATIVE equ 0x244CD5          ; CF PF AF ZF SF DF OF NT AC ID, as in engine.h
 
+VEC_UD equ 6
+
 F_DS equ 512
 F_ES equ 516
 F_FS equ 520
@@ -35,10 +37,11 @@ F_EIP equ 536
 F_ESP equ 548
 
 extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, host_stubs
-extern sw_lean_gp, sw_lean_page_fault
+extern sw_lean, sw_lean_in, sw_lean_out, sw_lean_page_fault
 global fast_bp, fast_gp, fast_pf, fast_int_stubs
-global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_lean
-global fast_guest, fast_abort, fast_deliver, fast_guest_end, fast_deliver_abort
+global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_ud, fast_from_cr
+global fast_ports, fast_lean, fast_lean_bp
+global fast_guest, fast_guest_fault, fast_deliver, fast_guest_end, fast_deliver_fault
 
 ; A member of the state: no register is needed for its address.
 %define FAST(member) ss:sw_fast + FAST_ %+ member
@@ -97,15 +100,16 @@ gp_slow:
         push dword 13
         jmp trap_common
 
-; ECX: the site's offset in sw_fast. The instruction is done: go on behind it.
-%macro SITE_DONE 0
-        inc dword [FAST(COUNT_FLAGS)]
+; The instruction is done: go on behind it. %1: which counter
+%macro SITE_DONE 1
+        inc dword [FAST(COUNT_ %+ %1)]
         pop ecx
         pop eax
         add esp, 4
         iretd
 %endmacro
 
+; From here to the events, ECX is the site's offset in sw_fast.
 align 16
 fast_cli:
         mov eax, [ss:sw_fast + ecx + SITE_NEXT]
@@ -113,7 +117,7 @@ fast_cli:
         mov [esp + S_EIP], eax
         and dword [ss:ecx + V_EFLAGS], ~(FL_IF | FL_RF)
         mov byte [ss:ecx + V_INT_SHADOW], 0
-        SITE_DONE
+        SITE_DONE FLAGS
 
 ; No interrupt is taken before the instruction after the next one: the vCPU remembers where.
 align 16
@@ -129,7 +133,7 @@ fast_sti:
         mov [ss:ecx + V_INT_SHADOW], al
         or dword [ss:ecx + V_EFLAGS], FL_IF
         and dword [ss:ecx + V_EFLAGS], ~FL_RF
-        SITE_DONE
+        SITE_DONE FLAGS
 
 align 16
 fast_pushf:
@@ -154,7 +158,7 @@ fast_guest:
         mov [esp + S_ESP], eax
         mov eax, [ss:sw_fast + ecx + SITE_NEXT]
         mov [esp + S_EIP], eax
-        SITE_DONE
+        SITE_DONE FLAGS
 
 align 16
 fast_popf:
@@ -185,7 +189,7 @@ fast_popf:
         or edx, FL_IF | FL_R1
         mov [esp + S_EFLAGS + 4], edx
         pop edx
-        SITE_DONE
+        SITE_DONE FLAGS
 
 ; IRET: to a program when CS is what programs have, or within the guest kernel.
 align 16
@@ -194,14 +198,14 @@ fast_iret:
         mov eax, [esp + S_ESP + 4]
         cmp eax, VMM_BASE - 20
         ja fast_abort
-        mov edx, [ss:eax + 8]           ; EFLAGS: IF set, neither TF, NT nor VM
-        mov ecx, edx
-        and ecx, FL_TF | FL_IF | FL_NT | FL_VM
-        cmp ecx, FL_IF
-        jne fast_abort
+        mov edx, [ss:eax + 8]           ; EFLAGS
+        test edx, FL_TF | FL_NT | FL_VM
+        jnz fast_abort
+        test edx, FL_IF
+        jz .quiet
         cmp dword [FAST(IRQ_WAITS)], 0
         jne fast_abort
-        test byte [esp + S_EFLAGS + 4 + 1], FL_NT >> 8
+.quiet: test byte [esp + S_EFLAGS + 4 + 1], FL_NT >> 8
         jnz fast_abort
         movzx ecx, word [ss:eax + 4]
         cmp ecx, [FAST(USER_CS)]
@@ -261,6 +265,37 @@ fast_iret:
         pop eax
         add esp, 4
         iretd
+
+; An undefined instruction. The CPU saw a breakpoint: EIP is one byte behind its begin.
+align 16
+fast_ud:
+        dec dword [esp + S_EIP]
+        mov ecx, VEC_UD * 32
+        push edx
+        jmp fast_deliver
+
+; MOV from CRn: one way for each register; the site knows where the vCPU has CRn.
+%macro FROM_CR 2 ; register, how to set it to EAX
+align 16
+from_cr_%1:
+        mov eax, [ss:sw_fast + ecx + SITE_ARG]
+        mov eax, [ss:eax]
+        %2
+        mov eax, [ss:current_vcpu]
+        mov ecx, [ss:sw_fast + ecx + SITE_NEXT]
+        mov byte [ss:eax + V_INT_SHADOW], 0
+        and dword [ss:eax + V_EFLAGS], ~FL_RF
+        mov [esp + S_EIP], ecx
+        SITE_DONE CR
+%endmacro
+        FROM_CR eax, {mov [esp + S_EAX], eax}
+        FROM_CR ecx, {mov [esp + S_ECX], eax}
+        FROM_CR edx, {mov edx, eax}
+        FROM_CR ebx, {mov ebx, eax}
+        FROM_CR esp, {mov [esp + S_ESP], eax}
+        FROM_CR ebp, {mov ebp, eax}
+        FROM_CR esi, {mov esi, eax}
+        FROM_CR edi, {mov edi, eax}
 
 ; --- events that go to the guest kernel ---
 
@@ -386,6 +421,12 @@ deliver_error:
         DELIVER 1
 fast_guest_end:
 
+; The guest kernel's stack is not there; perhaps only its shadow is not.
+fast_deliver_fault:
+        mov eax, cr2
+        or eax, 1
+        mov [FAST(COLD)], eax
+
 ; Nothing has been changed but the root, perhaps. ECX: vector times 32.
 fast_deliver_abort:
         mov eax, [FAST(USER_CR3)]
@@ -403,8 +444,14 @@ fast_deliver_abort:
         push dword [ss:slow_vector]
         jmp trap_common
 
-; A page fault in the guest's memory, or a site's short way that ends after EDX was pushed.
+; A page fault in the guest's memory.
 align 16
+fast_guest_fault:
+        mov eax, cr2
+        or eax, 1
+        mov [FAST(COLD)], eax
+
+; A site's short way that ends after EDX was pushed.
 fast_abort:
         pop edx
         jmp bp_slow
@@ -483,7 +530,97 @@ pf_slow:
         push dword 14
         jmp trap_common
 
-; --- port I/O, CR, MSR: C does it, on all registers ---
+; --- port I/O: C does it, and never sees the guest's registers ---
+
+; After these pushes:
+%define P_EAX 20
+%define P_EIP 28
+
+; %1: bytes, %2: the port into EAX, %3: how to call C, which knows nothing of the guest's registers
+%macro PORT 3
+        %2
+        push edx
+        push ds
+        push es
+        push ebx
+        mov ebx, HOST_DS
+        mov ds, ebx
+        mov es, ebx
+        mov ebx, esp
+        mov esp, [host_esp]
+        mov ecx, [sw_fast + ecx + SITE_NEXT]
+        mov [ebx + P_EIP], ecx
+        mov edx, %1
+        cld
+        %3
+        mov esp, ebx
+        cmp byte [FAST(HANDLED)], 0
+        jne port_exit
+        pop ebx
+        pop es
+        pop ds
+        pop edx
+        pop ecx
+        pop eax
+        add esp, 4
+        iretd
+%endmacro
+; %1: bytes, %2: the part of EAX, %3: immediate or dx, %4: the port into EAX
+%macro PORTS 4+
+align 16
+in_%3_%1:
+        PORT %1, {%4}, {IN_TO %2}
+align 16
+out_%3_%1:
+        PORT %1, {%4}, {OUT_FROM %1}
+%endmacro
+%macro IN_TO 1
+        call sw_lean_in
+        mov [ebx + P_EAX], %1
+%endmacro
+%macro OUT_FROM 1
+%if %1 == 1
+        movzx ecx, byte [ebx + P_EAX]
+%elif %1 == 2
+        movzx ecx, word [ebx + P_EAX]
+%else
+        mov ecx, [ebx + P_EAX]
+%endif
+        call sw_lean_out
+%endmacro
+        PORTS 1, al, imm, movzx eax, byte [ss:sw_fast + ecx + SITE_ARG]
+        PORTS 2, ax, imm, movzx eax, byte [ss:sw_fast + ecx + SITE_ARG]
+        PORTS 4, eax, imm, movzx eax, byte [ss:sw_fast + ecx + SITE_ARG]
+        PORTS 1, al, dx, movzx eax, dx
+        PORTS 2, ax, dx, movzx eax, dx
+        PORTS 4, eax, dx, movzx eax, dx
+
+; The instruction is done; what comes next the loop decides. As sw_user_trap would have left it.
+port_exit:
+        mov eax, [current_vcpu]
+        mov [eax + V_EBP], ebp
+        mov [eax + V_ESI], esi
+        mov [eax + V_EDI], edi
+        pop dword [eax + V_EBX]
+        pop ecx                         ; ES
+        pop ebx                         ; DS
+        pop dword [eax + V_EDX]
+        pop dword [eax + V_ECX]
+        pop dword [eax + V_EAX]
+        mov eax, [current_frame]
+        mov [eax + F_ES], ecx
+        mov [eax + F_DS], ebx
+        mov [eax + F_FS], fs
+        mov [eax + F_GS], gs
+        mov dword [eax + F_VECTOR], 13
+        jmp sw_return
+
+; --- CR, MSR and others: C does it, on all registers ---
+
+; The site is one that the CPU took for a breakpoint.
+align 16
+fast_lean_bp:
+        dec dword [esp + S_EIP]
 
 align 16
 fast_lean:
@@ -501,26 +638,29 @@ fast_lean:
         mov [ss:eax + V_EIP], edx
         mov edx, [esp + 16]
         mov [ss:eax + V_ESP], edx
-        push ds
-        push es
+        sub esp, F_EIP - 4 - F_DS       ; the frame's selectors
+        mov [esp], ds
+        mov [esp + F_ES - F_DS], es
+        mov [esp + F_FS - F_DS], fs
+        mov [esp + F_GS - F_DS], gs
         mov edx, HOST_DS
         mov ds, edx
         mov es, edx
         mov ebx, esp
         mov esp, [host_esp]
         cld
-        push dword [sw_fast + ecx + SITE_NEXT + 4]
-        call sw_lean_gp
+        mov edx, [sw_fast + ecx + SITE_ARG]
+        call sw_lean
         mov esp, ebx
         cmp eax, 1
         jne .exit
         mov eax, [current_vcpu]
-        pop es
-        pop ds
+        mov es, [esp + F_ES - F_DS]
+        mov ds, [esp]
         mov edx, [ss:eax + V_EIP]
-        mov [esp + 4], edx
+        mov [esp + F_EIP - F_DS], edx
         mov edx, [ss:eax + V_ESP]
-        mov [esp + 16], edx
+        mov [esp + F_ESP - F_DS], edx
         mov ecx, [ss:eax + V_ECX]
         mov edx, [ss:eax + V_EDX]
         mov ebx, [ss:eax + V_EBX]
@@ -528,15 +668,9 @@ fast_lean:
         mov esi, [ss:eax + V_ESI]
         mov edi, [ss:eax + V_EDI]
         mov eax, [ss:eax + V_EAX]
-        add esp, 4
+        add esp, F_EIP - F_DS
         iretd
 .exit:  mov ecx, [current_frame]        ; as sw_user_trap would have left it
-        pop edx
-        pop eax
-        mov [ecx + F_ES], edx
-        mov [ecx + F_DS], eax
-        mov [ecx + F_FS], fs
-        mov [ecx + F_GS], gs
         mov dword [ecx + F_VECTOR], 13
         mov eax, [current_vcpu]         ; lean code may have moved it
         mov edx, [eax + V_EIP]
@@ -544,6 +678,17 @@ fast_lean:
         mov edx, [eax + V_ESP]
         mov [ecx + F_ESP], edx
         jmp sw_return
+
+section .rodata
+align 4
+fast_ports:
+        dd 0, in_imm_1, in_imm_2, 0, in_imm_4
+        dd 0, in_dx_1, in_dx_2, 0, in_dx_4
+        dd 0, out_imm_1, out_imm_2, 0, out_imm_4
+        dd 0, out_dx_1, out_dx_2, 0, out_dx_4
+fast_from_cr:
+        dd from_cr_eax, from_cr_ecx, from_cr_edx, from_cr_ebx
+        dd from_cr_esp, from_cr_ebp, from_cr_esi, from_cr_edi
 
 section .bss
 alignb 4

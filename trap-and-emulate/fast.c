@@ -20,7 +20,8 @@ _Static_assert(AT(user_data) == 56 && AT(tss) == 72 && AT(ss0) == 76, "fast.inc"
 _Static_assert(AT(user_flags) == 80 && AT(pf_error) == 84 && AT(count_flags) == 88, "fast.inc");
 _Static_assert(AT(count_iret) == 92 && AT(count_soft_int) == 96, "fast.inc");
 _Static_assert(AT(count_exception) == 100 && AT(count_fill) == 104, "fast.inc");
-_Static_assert(AT(gate) == 128 && AT(bp_site) == 8320 && AT(gp_site) == 16512, "fast.inc");
+_Static_assert(AT(count_cr) == 108 && AT(cold) == 112 && AT(handled) == 116, "fast.inc");
+_Static_assert(AT(gate) == 128 && AT(bp_site) == 8320 && AT(gp_site) == 24704, "fast.inc");
 _Static_assert(sizeof(struct fast_gate) == 32 && sizeof(struct fast_site) == 16, "fast.inc");
 _Static_assert(FL_NATIVE == 0x244CD5, "fast.asm");
 
@@ -33,9 +34,14 @@ void fast_sti(void);
 void fast_pushf(void);
 void fast_popf(void);
 void fast_iret(void);
+void fast_ud(void);
 void fast_lean(void);
+void fast_lean_bp(void);
+extern void (*const fast_from_cr[8])(void);     /* by register */
+extern void (*const fast_ports[2][2][5])(void); /* by OUT, port in DX, bytes */
 extern void (*const fast_int_stubs[256])(void);
-extern char fast_guest[], fast_abort[], fast_deliver[], fast_guest_end[], fast_deliver_abort[];
+extern char fast_guest[], fast_guest_fault[];
+extern char fast_deliver[], fast_guest_end[], fast_deliver_fault[];
 
 /* Exceptions that are the guest's own business in all cases, and have no error code. */
 #define BOUNCED                                                                                    \
@@ -44,6 +50,14 @@ extern char fast_guest[], fast_abort[], fast_deliver[], fast_guest_end[], fast_d
 /* What an entry that was not learned is compared with: never equal. */
 static const uint32_t no_entry[2] = {0, 0};
 #define NOT_LEARNED 1u
+#define GATE_PRESENT 0x8000u /* in its upper half */
+
+static void forget_gate(unsigned vector)
+{
+    struct fast_gate *gate = &sw_fast.gate[vector];
+    gate->entry = no_entry;
+    gate->low = NOT_LEARNED;
+}
 
 /* --- which segments belong to the levels --- */
 
@@ -124,15 +138,17 @@ void sw_fast_loaded(struct sw *sw)
     if (sw_fast.sw != sw) {
         memset(&sw_fast, 0, sizeof(sw_fast));
         sw_fast.sw = sw;
+        for (unsigned v = 0; v < 256; v++)
+            forget_gate(v);
         sw_fast_forget_tables();
         gdtr_set(&sw_fast.kernel_gdtr, sw->gdt[SHADOW_KERNEL]);
         gdtr_set(&sw_fast.user_gdtr, sw->gdt[SHADOW_USER]);
         sw_fast.kernel_cr3 = shadow_cr3(&sw->shadow, SHADOW_KERNEL);
         sw_fast.user_cr3 = shadow_cr3(&sw->shadow, SHADOW_USER);
         host_fixups[1] = (struct host_fixup){(uint32_t)fast_guest, (uint32_t)fast_deliver,
-                                             (uint32_t)fast_abort, false};
+                                             (uint32_t)fast_guest_fault, false};
         host_fixups[2] = (struct host_fixup){(uint32_t)fast_deliver, (uint32_t)fast_guest_end,
-                                             (uint32_t)fast_deliver_abort, false};
+                                             (uint32_t)fast_deliver_fault, false};
         host_gate_take(VEC_BP, fast_bp, true);
         host_gate_take(VEC_GP, fast_gp, false);
         host_gate_take(VEC_PF, fast_pf, false);
@@ -151,6 +167,18 @@ static bool level_fits(const struct sw *sw)
     return (sw->user ? sw_fast.have_user : sw_fast.have_kernel) &&
            sw_same_segment(&mine[0], &sw->vcpu->seg[SREG_CS]) &&
            sw_same_segment(&mine[1], &sw->vcpu->seg[SREG_SS]);
+}
+
+/* A short way found the shadow of the kernel's stack missing, and the slow way has done its work
+ * through the guest's memory: the next one shall find it. As a read, the fill marks nothing as
+ * written that was not; what the slow way has written is writable in it. */
+void sw_fast_warm(struct sw *sw)
+{
+    uint32_t error;
+    gpa_t gpa;
+    if (sw_fast.sw == sw && sw_fast.cold)
+        shadow_fault(&sw->shadow, SHADOW_KERNEL, sw_fast.cold & PAGE_MASK, 0, &error, &gpa);
+    sw_fast.cold = 0;
 }
 
 void sw_fast_open(struct sw *sw)
@@ -179,47 +207,91 @@ void sw_fast_collect(struct sw *sw)
 
 /* --- sites --- */
 
-static void (*site_handler(const struct insn *insn))(void)
+static struct fast_site port_site(const struct insn *insn)
 {
+    const bool by_dx = insn->opcode & 8;
+    const unsigned size = insn->opcode & 1 ? insn->opsize : 1;
+    return (struct fast_site){.handler = fast_ports[insn->op == OP_OUT][by_dx][size],
+                              .arg = insn->imm & 0xFF};
+}
+
+static uint32_t *cr_of(struct vcpu *vcpu, const struct insn *insn)
+{
+    uint32_t *const cr[8] = {&vcpu->cr0, NULL, &vcpu->cr2, &vcpu->cr3, &vcpu->cr4};
+    return cr[MODRM_REG(insn->modrm)];
+}
+
+/* Handler and argument; none: the instruction has no short way. */
+static struct fast_site site_of(struct vcpu *vcpu, const struct insn *insn)
+{
+    const bool wide = insn->opsize == 4;
+    const uint32_t itself = (uint32_t)insn;
+    struct fast_site none = {0};
     switch (insn->op) {
     case OP_CLI:
-        return fast_cli;
+        return (struct fast_site){.handler = fast_cli};
     case OP_STI:
-        return fast_sti;
+        return (struct fast_site){.handler = fast_sti};
     case OP_PUSHF:
-        return insn->opsize == 4 ? fast_pushf : NULL;
+        return wide ? (struct fast_site){.handler = fast_pushf} : none;
     case OP_POPF:
-        return insn->opsize == 4 ? fast_popf : NULL;
+        return wide ? (struct fast_site){.handler = fast_popf} : none;
     case OP_IRET:
-        return insn->opsize == 4 ? fast_iret : NULL;
+        return wide ? (struct fast_site){.handler = fast_iret} : none;
     case OP_IN:
     case OP_OUT:
+        return port_site(insn);
     case OP_MOV_FROM_CR:
+        if (!cr_of(vcpu, insn))
+            return none;
+        return (struct fast_site){.handler = fast_from_cr[MODRM_RM(insn->modrm)],
+                                  .arg = (uint32_t)cr_of(vcpu, insn)};
+    case OP_CPUID:
+        return (struct fast_site){.handler = fast_lean_bp, .arg = itself};
     case OP_MOV_TO_CR:
+    case OP_CLTS:
     case OP_RDMSR:
     case OP_WRMSR:
+    case OP_RDTSC:
     case OP_INVLPG:
-        return fast_lean;
+        return (struct fast_site){.handler = fast_lean, .arg = itself};
     default:
-        return NULL;
+        return none;
     }
 }
 
-void sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc)
+/* #BP is reported behind its byte, #GP at the instruction. */
+static struct fast_site *bp_site(gva_t pc)
 {
-    void (*handler)(void) = site_handler(insn);
-    if (sw_fast.sw != sw || !handler || !(sw->vcpu->seg[SREG_CS].attr & SEG_DB))
-        return;
+    return &sw_fast.bp_site[(pc + 1) % FAST_SITES];
+}
+
+static struct fast_site *gp_site(gva_t pc)
+{
+    return &sw_fast.gp_site[pc % FAST_SITES];
+}
+
+bool sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc)
+{
+    struct fast_site site = site_of(sw->vcpu, insn);
+    if (sw_fast.sw != sw || !site.handler || !(sw->vcpu->seg[SREG_CS].attr & SEG_DB))
+        return false;
     const bool by_bp = insn->class == CLASS_SENSITIVE;
-    const uint32_t eip = pc + by_bp; /* #BP is reported behind its byte */
-    struct fast_site *site = (by_bp ? sw_fast.bp_site : sw_fast.gp_site) + eip % FAST_SITES;
-    *site = (struct fast_site){eip, handler, pc + insn->len, insn};
+    site.eip = pc + by_bp;
+    site.next = pc + insn->len;
+    *(by_bp ? bp_site(pc) : gp_site(pc)) = site;
+    return true;
+}
+
+void sw_fast_learn_undefined(struct sw *sw, gva_t pc)
+{
+    if (sw_fast.sw == sw)
+        *bp_site(pc) = (struct fast_site){.eip = pc + 1, .handler = fast_ud};
 }
 
 void sw_fast_forget_site(gva_t pc)
 {
-    struct fast_site *bp = &sw_fast.bp_site[(pc + 1) % FAST_SITES];
-    struct fast_site *gp = &sw_fast.gp_site[pc % FAST_SITES];
+    struct fast_site *bp = bp_site(pc), *gp = gp_site(pc);
     if (bp->eip == pc + 1)
         bp->eip = 0;
     if (gp->eip == pc)
@@ -238,16 +310,10 @@ void sw_fast_forget_sites(gva_t page)
 
 /* --- gates --- */
 
-static void forget_gate(unsigned vector)
-{
-    struct fast_gate *gate = &sw_fast.gate[vector];
-    *gate = (struct fast_gate){.entry = no_entry, .low = NOT_LEARNED};
-}
-
 void sw_fast_forget_tables(void)
 {
-    for (unsigned v = 0; v < 256; v++)
-        forget_gate(v);
+    for (unsigned i = 0; i < sw_fast.listed_count; i++)
+        forget_gate(sw_fast.listed[i]);
     memset(sw_fast.table_gpa, 0xFF, sizeof(sw_fast.table_gpa));
     sw_fast.tss = no_entry;
 }
@@ -293,6 +359,17 @@ void sw_fast_translations_changed(struct sw *sw, bool global_too)
     }
 }
 
+/* INVLPG: like hardware, which drops all of a large page. */
+void sw_fast_translation_changed(struct sw *sw, gva_t gva)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if ((sw_fast.table_gva[i] ^ gva) >> LARGE_SHIFT == 0) {
+            sw_fast_translations_changed(sw, true);
+            return;
+        }
+    }
+}
+
 /* The VMM's pointer to n bytes at gva of one of the guest's tables, which must not move unseen. */
 static const uint32_t *table_pointer(struct sw *sw, unsigned i, gva_t gva, uint32_t n)
 {
@@ -332,33 +409,47 @@ static uint32_t *counter_of(unsigned vector)
     return vector < 32 ? &sw_fast.count_exception : &sw_fast.count_soft_int;
 }
 
+/* The gate as it is in the guest's IDT now: may a short way go through it? */
+static bool fits(uint32_t low, uint32_t high, bool soft)
+{
+    const uint32_t type = high >> 8 & (SEG_S | SEG_TYPE);
+    return (type == SYS_INT_GATE32 || type == SYS_TRAP_GATE32) && (high & GATE_PRESENT) &&
+           low >> 16 == sw_fast.kernel_cs && low != NOT_LEARNED && (!soft || (high >> 13 & 3) == 3);
+}
+
+static void list_gate(unsigned vector)
+{
+    if (sw_fast.gate[vector].listed)
+        return;
+    sw_fast.gate[vector].listed = true;
+    sw_fast.listed[sw_fast.listed_count++] = (uint8_t)vector;
+}
+
 void sw_fast_learn_gate(struct sw *sw, unsigned vector, bool soft)
 {
     const struct vcpu *vcpu = sw->vcpu;
     struct fast_gate *gate = &sw_fast.gate[vector];
     const gva_t gva = vcpu->idtr.base + vector * 8;
-    if (sw_fast.sw != sw || !sw_fast.have_kernel || gate->low != NOT_LEARNED ||
-        vector * 8 + 7 > vcpu->idtr.limit || (vector != VEC_PF && !may_take(vector, soft)))
+    if (sw_fast.sw != sw || !sw_fast.have_kernel || vector * 8 + 7 > vcpu->idtr.limit ||
+        (vector != VEC_PF && !may_take(vector, soft)))
         return;
+    if (gate->entry[0] == gate->low && gate->entry[1] == gate->high)
+        return;
+    forget_gate(vector); /* the guest has changed it in place */
     const uint32_t *entry =
         table_pointer(sw, (gva & PAGE_MASK) != (vcpu->idtr.base & PAGE_MASK), gva, 8);
-    if (!entry)
+    if (!entry || !fits(entry[0], entry[1], soft))
         return;
-    const uint32_t low = entry[0], high = entry[1], type = high >> 8 & (SEG_S | SEG_TYPE);
-    const bool interrupt = type == SYS_INT_GATE32;
-    const unsigned dpl = high >> 13 & 3;
-    if ((!interrupt && type != SYS_TRAP_GATE32) || !(high & 0x8000) ||
-        low >> 16 != sw_fast.kernel_cs || low == NOT_LEARNED || (soft && dpl != 3))
-        return;
-    *gate = (struct fast_gate){
-        .entry = entry,
-        .low = low,
-        .high = high,
-        .eip = (low & 0xFFFF) | (high & 0xFFFF0000),
-        .set_flags = vector < 32 ? FL_RF : 0,
-        .keep_flags = ~(FL_TF | FL_NT | FL_RF | FL_VM | (interrupt ? FL_IF : 0)),
-        .counter = counter_of(vector),
-    };
+    list_gate(vector);
+    const uint32_t low = entry[0], high = entry[1];
+    const bool interrupt = (high >> 8 & (SEG_S | SEG_TYPE)) == SYS_INT_GATE32;
+    gate->entry = entry;
+    gate->low = low;
+    gate->high = high;
+    gate->eip = (low & 0xFFFF) | (high & 0xFFFF0000);
+    gate->set_flags = vector < 32 ? FL_RF : 0;
+    gate->keep_flags = ~(FL_TF | FL_NT | FL_RF | FL_VM | (interrupt ? FL_IF : 0));
+    gate->counter = counter_of(vector);
     learn_tss(sw);
     if (vector != VEC_PF)
         host_gate_take(vector, fast_int_stubs[vector], soft);
@@ -368,10 +459,11 @@ void sw_fast_close(struct sw *sw)
 {
     if (sw_fast.sw != sw)
         return;
-    for (unsigned v = 0; v < 256; v++) {
-        if (v == VEC_BP || v == VEC_GP || v == VEC_PF || sw_fast.gate[v].low != NOT_LEARNED)
-            host_gate_give_back(v);
-    }
+    for (unsigned i = 0; i < sw_fast.listed_count; i++)
+        host_gate_give_back(sw_fast.listed[i]);
+    host_gate_give_back(VEC_BP);
+    host_gate_give_back(VEC_GP);
+    host_gate_give_back(VEC_PF);
     sw_fast_count(sw);
     memset(&sw_fast, 0, sizeof(sw_fast));
     host_fixups[1] = host_fixups[2] = (struct host_fixup){0, 0, 0, false};
@@ -385,7 +477,7 @@ void sw_fast_count(struct sw *sw)
     } counts[] = {
         {&sw_fast.count_flags, EXIT_FLAGS},       {&sw_fast.count_iret, EXIT_IRET},
         {&sw_fast.count_soft_int, EXIT_SOFT_INT}, {&sw_fast.count_exception, EXIT_EXCEPTION},
-        {&sw_fast.count_fill, EXIT_SHADOW_FILL},
+        {&sw_fast.count_fill, EXIT_SHADOW_FILL},  {&sw_fast.count_cr, EXIT_CR},
     };
     if (sw_fast.sw != sw)
         return;
@@ -428,26 +520,60 @@ uint32_t sw_lean_page_fault(uint32_t error)
     }
 }
 
-/* Done, and nothing is left for the loop to look at. */
+/* An interrupt that the guest cannot take now waits for the instruction that enables it. */
+static inline bool irq_is_due(struct vcpu *vcpu)
+{
+    if (!devices_irq_pending(&vcpu->vm->dev))
+        return false;
+    sw_fast.irq_waits = true;
+    return vcpu->eflags & FL_IF;
+}
+
+#define FROM_STUB __attribute__((regparm(3))) /* arguments in EAX, EDX, ECX */
+
+/* Done: has the loop anything to look at before the guest goes on? */
 static uint32_t lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
 {
     vcpu->eip += insn->len;
     vcpu->int_shadow = 0;
     vcpu->eflags &= ~FL_RF;
     vcpu->exit_count[reason]++;
-    if (!host_work && !devices_irq_pending(&vcpu->vm->dev) && !vcpu->vm->stopped && !vcpu->dirty &&
-        !sw_fast.sw->shadow.stale && !sw_fast.sw->gdt_stale)
+    if (!host_work && !irq_is_due(vcpu) && !vcpu->dirty && !sw_fast.sw->shadow.stale &&
+        !sw_fast.sw->gdt_stale)
         return LEAN_RESUME;
     sw_fast.handled = true;
     return LEAN_SLOW;
 }
 
-static uint32_t lean_io(struct vcpu *vcpu, const struct insn *insn)
+/* What the stubs of IN and OUT call. Port I/O of a guest kernel is always allowed. */
+uint32_t FROM_STUB sw_lean_in(uint32_t port, uint32_t size);
+void FROM_STUB sw_lean_out(uint32_t port, uint32_t size, uint32_t value);
+
+static inline void port_done(struct vcpu *vcpu, uint32_t port)
 {
-    const unsigned size = insn->opcode & 1 ? insn->opsize : 1;
-    const uint16_t port = (uint16_t)(insn->opcode & 8 ? vcpu->gpr[GPR_EDX] : insn->imm & 0xFF);
-    port_access(vcpu, port, size, insn->op == OP_IN);
-    return lean_done(vcpu, insn, EXIT_IO);
+    vcpu->int_shadow = 0;
+    vcpu->eflags &= ~FL_RF;
+    vcpu->exit_count[EXIT_IO]++;
+    if (port_needs_a_look((uint16_t)port))
+        host_work = true;
+    if (irq_is_due(vcpu) || host_work || vcpu->vm->stopped)
+        sw_fast.handled = true;
+}
+
+/* What is above the size does not count. */
+uint32_t FROM_STUB sw_lean_in(uint32_t port, uint32_t size)
+{
+    struct vcpu *vcpu = sw_fast.sw->vcpu;
+    const uint32_t value = devices_in(&vcpu->vm->dev, (uint16_t)port, size);
+    port_done(vcpu, port);
+    return value;
+}
+
+void FROM_STUB sw_lean_out(uint32_t port, uint32_t size, uint32_t value)
+{
+    struct vcpu *vcpu = sw_fast.sw->vcpu;
+    devices_out(&vcpu->vm->dev, (uint16_t)port, size, value);
+    port_done(vcpu, port);
 }
 
 /* The root that the CPU has stays the same, with other tables in it. */
@@ -455,32 +581,52 @@ static void lean_cr3(struct vcpu *vcpu, uint32_t value)
 {
     struct shadow *shadow = &sw_fast.sw->shadow;
     vcpu->cr3 = value;
-    vcpu->mode->tlb_flush_all(vcpu, false);
+    sw_tlb_flush_all(vcpu, false);
     write_cr3(sw_fast.kernel_cr3);
     shadow->stale = false;
 }
 
-/* Writes only where nothing depends on the register but reads. */
-static uint32_t lean_cr(struct vcpu *vcpu, const struct insn *insn)
+/* CR0 where only MP, EM and TS change: the host's follow, and nothing else depends on them. */
+static uint32_t lean_cr0(struct vcpu *vcpu, const struct insn *insn, uint32_t value)
 {
-    const unsigned number = MODRM_REG(insn->modrm);
-    uint32_t *gpr = &vcpu->gpr[MODRM_RM(insn->modrm)];
-    uint32_t *cr[5] = {&vcpu->cr0, NULL, &vcpu->cr2, &vcpu->cr3, &vcpu->cr4};
-    if (number > 4 || !cr[number])
+    const uint32_t reach = CR0_MP | CR0_EM | CR0_TS;
+    if ((value ^ vcpu->cr0) & ~reach)
         return LEAN_SLOW;
-    if (insn->op == OP_MOV_FROM_CR)
-        *gpr = *cr[number];
-    else if (number == 2)
-        vcpu->cr2 = *gpr;
-    else if (number == 3)
-        lean_cr3(vcpu, *gpr);
-    else if (*gpr != *cr[number])
-        return LEAN_SLOW;
+    if (value != vcpu->cr0)
+        write_cr0((read_cr0() & ~reach) | (value & reach));
+    vcpu->cr0 = value;
     return lean_done(vcpu, insn, EXIT_CR);
 }
 
+static uint32_t FROM_STUB lean_to_cr(struct vcpu *vcpu, const struct insn *insn)
+{
+    const uint32_t value = vcpu->gpr[MODRM_RM(insn->modrm)];
+    switch (MODRM_REG(insn->modrm)) {
+    case 0:
+        return lean_cr0(vcpu, insn, value);
+    case 2:
+        vcpu->cr2 = value;
+        return lean_done(vcpu, insn, EXIT_CR);
+    case 3:
+        lean_cr3(vcpu, value);
+        return lean_done(vcpu, insn, EXIT_CR);
+    default:
+        return LEAN_SLOW;
+    }
+}
+
+static uint32_t FROM_STUB lean_clts(struct vcpu *vcpu, const struct insn *insn)
+{
+    return lean_cr0(vcpu, insn, vcpu->cr0 & ~CR0_TS);
+}
+
+static uint32_t FROM_STUB lean_rdmsr(struct vcpu *vcpu, const struct insn *insn)
+{
+    return guest_rdmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
+}
+
 /* Only the TSC's offset matters to the engine (load_control). */
-static uint32_t lean_wrmsr(struct vcpu *vcpu, const struct insn *insn)
+static uint32_t FROM_STUB lean_wrmsr(struct vcpu *vcpu, const struct insn *insn)
 {
     const uint64_t offset = vcpu->tsc_offset;
     if (!guest_wrmsr(vcpu))
@@ -490,37 +636,52 @@ static uint32_t lean_wrmsr(struct vcpu *vcpu, const struct insn *insn)
     return lean_done(vcpu, insn, EXIT_MSR);
 }
 
-static uint32_t lean_invlpg(struct sw *sw, const struct insn *insn)
+static uint32_t FROM_STUB lean_rdtsc(struct vcpu *vcpu, const struct insn *insn)
 {
+    const uint64_t tsc = rdtsc() + vcpu->tsc_offset;
+    vcpu->gpr[GPR_EAX] = (uint32_t)tsc;
+    vcpu->gpr[GPR_EDX] = (uint32_t)(tsc >> 32);
+    return lean_done(vcpu, insn, EXIT_TSC);
+}
+
+static uint32_t FROM_STUB lean_cpuid(struct vcpu *vcpu, const struct insn *insn)
+{
+    guest_cpuid(vcpu);
+    return lean_done(vcpu, insn, EXIT_CPUID);
+}
+
+/* The guest may have loaded segments since the last exit; the stub has left them in the frame. */
+static void collect_segments(struct sw *sw)
+{
+    const uint32_t level = sw_fast.level;
+    sw_fast_collect(sw);
+    sw_fast.level = level;
+    sw_segments_collect(sw);
+}
+
+static uint32_t FROM_STUB lean_invlpg(struct vcpu *vcpu, const struct insn *insn)
+{
+    struct sw *sw = sw_fast.sw;
     enum sreg seg;
-    const gva_t gva = insn_operand_gva(sw->vcpu, insn, &seg);
-    sw->vcpu->mode->tlb_flush(sw->vcpu, gva);
+    collect_segments(sw);
+    sw_tlb_flush(vcpu, insn_operand_gva(vcpu, insn, &seg));
     if (sw->shadow.stale && !sw->gdt_stale) {
         write_cr3(sw_fast.kernel_cr3);
         sw->shadow.stale = false;
     }
-    return lean_done(sw->vcpu, insn, EXIT_INVLPG);
+    return lean_done(vcpu, insn, EXIT_INVLPG);
 }
 
-uint32_t sw_lean_gp(const struct insn *insn);
-uint32_t sw_lean_gp(const struct insn *insn)
+typedef uint32_t FROM_STUB lean_handler(struct vcpu *vcpu, const struct insn *insn);
+static lean_handler *const lean_handlers[OP_COUNT] = {
+    [OP_MOV_TO_CR] = lean_to_cr, [OP_CLTS] = lean_clts,   [OP_RDMSR] = lean_rdmsr,
+    [OP_WRMSR] = lean_wrmsr,     [OP_RDTSC] = lean_rdtsc, [OP_CPUID] = lean_cpuid,
+    [OP_INVLPG] = lean_invlpg,
+};
+
+/* The handlers are those of the sites that lead here: site_of(). */
+uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn);
+uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn)
 {
-    struct sw *sw = sw_fast.sw;
-    struct vcpu *vcpu = sw->vcpu;
-    switch (insn->op) {
-    case OP_IN:
-    case OP_OUT:
-        return lean_io(vcpu, insn);
-    case OP_MOV_FROM_CR:
-    case OP_MOV_TO_CR:
-        return lean_cr(vcpu, insn);
-    case OP_RDMSR:
-        return guest_rdmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
-    case OP_WRMSR:
-        return lean_wrmsr(vcpu, insn);
-    case OP_INVLPG:
-        return lean_invlpg(sw, insn);
-    default:
-        return LEAN_SLOW;
-    }
+    return lean_handlers[insn->op](vcpu, insn);
 }

@@ -2,11 +2,15 @@
  * The short ways of the deprivileged engine: what a guest does most often, done in the trap stubs
  * themselves, a few dozen instructions each, without saving the guest's registers.
  *
- *   CLI STI PUSHF POPF of the guest kernel     at addresses that the slow way has decoded before
+ *   CLI STI PUSHF POPF of the guest kernel     at addresses that the slow way has decoded before,
+ *   MOV from CRn, undefined instructions       as all instructions below; operands of 32 bits
  *   INT n and exceptions, to the guest kernel  through gates that the slow way has used before
  *   IRET of the guest kernel                   to itself or to the guest's programs
- *   port I/O, CR and MSR accesses              decoded before; C, but without the vCPU loop
- *   shadow fills                               C, likewise
+ *   IN and OUT, but for INS and OUTS           the device is C; no register is saved for it
+ *   MOV to CR0 (MP EM TS), CR2, CR3; CLTS,     C on the vCPU's registers, but without its loop
+ *   RDMSR WRMSR INVLPG CPUID, and RDTSC
+ *   where it traps
+ *   page faults: shadow fills, the guest's     C, likewise
  *
  * The slow way (engine.c, classify.c, the general emulator) is right in all cases; a short way
  * handles one case that it can recognise with a few comparisons, and leaves all others. It keeps
@@ -34,17 +38,18 @@ struct fast_gate {
     uint32_t eip;          /* of the guest's handler */
     uint32_t set_flags;    /* in the saved EFLAGS: RF for faults */
     uint32_t keep_flags;   /* of the vCPU's EFLAGS: all, or all but IF */
-    uint32_t *counter, unused;
+    uint32_t *counter;
+    uint32_t listed; /* in sw_fast.listed */
 };
 
 struct fast_site {
     uint32_t eip; /* that the trap reports */
     void (*handler)(void);
     uint32_t next; /* the instruction's end */
-    const struct insn *insn;
+    uint32_t arg;  /* for the handler: the struct insn; the vCPU's CRn; the port */
 };
 
-#define FAST_SITES 512
+#define FAST_SITES 1024
 
 struct __attribute__((packed)) fast_gdtr {
     uint16_t limit;
@@ -66,15 +71,18 @@ struct sw_fast {
     uint32_t ss0;                         /* what SS0 must be */
     uint32_t user_flags;                  /* of the running program: the vCPU's part of EFLAGS */
     uint32_t pf_error;                    /* of a page fault that goes to the guest */
-    uint32_t count_flags, count_iret, count_soft_int, count_exception, count_fill;
+    uint32_t count_flags, count_iret, count_soft_int, count_exception, count_fill, count_cr;
+    uint32_t cold; /* where the kernel's stack had no shadow, | 1; 0: nowhere */
+    bool handled;  /* lean code has done what there was to do: no exit is left to classify */
 
     /* From here on only C looks. */
     struct sw *sw; /* whose state this is */
-    bool handled;  /* lean code has done what there was to do: no exit is left to classify */
     bool have_kernel, have_user;
 
     struct fast_gate gate[256] __attribute__((aligned(128)));
     struct fast_site bp_site[FAST_SITES], gp_site[FAST_SITES];
+    uint32_t listed_count;
+    uint8_t listed[256];                       /* vectors whose gates were learned at any time */
     struct segment kernel_seg[2], user_seg[2]; /* CS and SS that belong to the levels */
     gva_t table_gva[3];                        /* pages of the guest's IDT (two) and TSS */
     gpa_t table_gpa[3];
@@ -87,11 +95,14 @@ struct insn;
 
 /* The slow way loaded this vCPU's state for the kernel or a program (sw->user). */
 void sw_fast_loaded(struct sw *sw);
-/* Immediately before an entry, and after the exit. */
+/* Before an entry, immediately before it, and after the exit. */
+void sw_fast_warm(struct sw *sw);
 void sw_fast_open(struct sw *sw);
 void sw_fast_collect(struct sw *sw);
-/* The slow way decoded an instruction of the guest kernel that traps; it delivered an event. */
-void sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc);
+/* The slow way decoded an instruction of the guest kernel that traps (true: it has a short way), or
+ * found one undefined; it delivered an event. */
+bool sw_fast_learn_site(struct sw *sw, const struct insn *insn, gva_t pc);
+void sw_fast_learn_undefined(struct sw *sw, gva_t pc);
 void sw_fast_learn_gate(struct sw *sw, unsigned vector, bool soft);
 /* Code on that page changed; tables were loaded; translations changed; all is over. */
 void sw_fast_forget_site(gva_t pc);
@@ -99,6 +110,7 @@ void sw_fast_forget_sites(gva_t page);
 void sw_fast_forget_tables(void);
 void sw_fast_forget_levels(void); /* a new GDT */
 void sw_fast_translations_changed(struct sw *sw, bool global_too);
+void sw_fast_translation_changed(struct sw *sw, gva_t gva);
 void sw_fast_close(struct sw *sw);
 /* Add the short ways' counts to the vCPU's. */
 void sw_fast_count(struct sw *sw);

@@ -270,8 +270,14 @@ void window_revalidate(struct sw *sw, bool global_too)
 
 void window_revalidate_page(struct sw *sw, gva_t gva)
 {
-    for (struct code_page *p = sw->window.all; p; p = p->next) {
-        if (p->bound && p->gva == (gva & PAGE_MASK))
-            revalidate(sw, p);
+    struct code_page *page = any_region_page(sw, gva);
+    if (!(sw->vcpu->cr4 & CR4_PSE)) {
+        if (page && page->bound)
+            revalidate(sw, page);
+        return;
+    }
+    for (page = sw->window.all; page; page = page->next) { /* large pages go as a whole */
+        if (page->bound && (page->gva ^ gva) >> LARGE_SHIFT == 0)
+            revalidate(sw, page);
     }
 }

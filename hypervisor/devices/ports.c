@@ -10,6 +10,9 @@
 #define IRQ_DISK 14
 #define PORT_DISK_DATA 0x1F0
 
+/* An access to a simple port shall not save registers for the others. */
+#define NOINLINE __attribute__((noinline))
+
 enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, IDE, SILENT, POWER, FAST_GATE };
 
 /* Owners of the low ports. SILENT: known to be absent or harmless; reads as ones. */
@@ -57,7 +60,8 @@ static uint64_t now(const struct devices *dev)
 }
 
 /* Report a port nobody owns, once. */
-static void unknown(struct devices *dev, uint16_t port, bool in, unsigned size, uint32_t value)
+static inline void unknown(struct devices *dev, uint16_t port, bool in, unsigned size,
+                           uint32_t value)
 {
     uint32_t *word = &dev->seen_ports[port >> 5];
     const uint32_t bit = 1u << (port & 31);
@@ -83,7 +87,7 @@ static bool reports(enum owner first, unsigned i)
     return i == 0 || first != NOBODY;
 }
 
-static uint8_t uart_read(struct devices *dev, uint16_t port)
+static NOINLINE uint8_t uart_read(struct devices *dev, uint16_t port)
 {
     const uint8_t value = uart_in(&dev->uart, port);
     pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
@@ -91,7 +95,7 @@ static uint8_t uart_read(struct devices *dev, uint16_t port)
 }
 
 /* The line falls with every byte taken and rises for the next. */
-static uint8_t kbd_read(struct devices *dev, uint16_t port)
+static NOINLINE uint8_t kbd_read(struct devices *dev, uint16_t port)
 {
     const uint8_t value = kbd_in(&dev->kbd, port);
     if (port == 0x60)
@@ -100,14 +104,14 @@ static uint8_t kbd_read(struct devices *dev, uint16_t port)
     return value;
 }
 
-static uint8_t cmos_read(struct devices *dev, uint16_t port)
+static NOINLINE uint8_t cmos_read(struct devices *dev, uint16_t port)
 {
     const uint8_t value = cmos_in(&dev->cmos, port, now(dev));
     pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, now(dev)));
     return value;
 }
 
-static uint8_t ide_read(struct devices *dev, uint16_t port)
+static NOINLINE uint8_t ide_read(struct devices *dev, uint16_t port)
 {
     const uint8_t value = ide_in(&dev->ide, port);
     pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
@@ -160,7 +164,7 @@ static void bochs_out(struct devices *dev, uint8_t value)
         power_off(dev, 0);
 }
 
-static void power_out(struct devices *dev, uint16_t port, uint8_t value)
+static NOINLINE void power_out(struct devices *dev, uint16_t port, uint8_t value)
 {
     if (port == PORT_POWER_OFF)
         power_off(dev, value & 0x7F);
@@ -170,7 +174,7 @@ static void power_out(struct devices *dev, uint16_t port, uint8_t value)
         dev->host.reset(dev->host.opaque);
 }
 
-static void uart_write(struct devices *dev, uint16_t port, uint8_t value)
+static NOINLINE void uart_write(struct devices *dev, uint16_t port, uint8_t value)
 {
     uint8_t tx;
     const bool leaves = uart_out(&dev->uart, port, value, &tx);
@@ -181,7 +185,7 @@ static void uart_write(struct devices *dev, uint16_t port, uint8_t value)
     pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
 }
 
-static void ide_write(struct devices *dev, uint16_t port, uint8_t value)
+static NOINLINE void ide_write(struct devices *dev, uint16_t port, uint8_t value)
 {
     if (ide_out(&dev->ide, port, value) == IDE_FLUSHED && dev->host.disk_flush)
         dev->host.disk_flush(dev->host.opaque);
@@ -255,9 +259,26 @@ void devices_out_bytes(struct devices *dev, uint16_t port, const void *from, uin
     pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
 }
 
+/* Most accesses are of one byte. */
+static uint8_t byte_in(struct devices *dev, uint16_t port)
+{
+    const enum owner owner = owner_of(port, 1);
+    if (owner == NOBODY)
+        unknown(dev, port, true, 1, 0);
+    return in8(dev, owner, port);
+}
+
+static void byte_out(struct devices *dev, uint16_t port, uint8_t value)
+{
+    const enum owner owner = owner_of(port, 1);
+    if (owner == NOBODY)
+        unknown(dev, port, false, 1, value);
+    out8(dev, owner, port, value);
+}
+
 /* The ISA bus splits a wide access to byte-wide devices into bytes at following ports; the port
  * space wraps at its end. */
-uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
+static NOINLINE uint32_t wide_in(struct devices *dev, uint16_t port, unsigned size)
 {
     const enum owner first = owner_of(port, size);
     uint32_t value = 0;
@@ -275,7 +296,12 @@ uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
     return value;
 }
 
-void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
+uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
+{
+    return size == 1 ? byte_in(dev, port) : wide_in(dev, port, size);
+}
+
+static NOINLINE void wide_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
 {
     const enum owner first = owner_of(port, size);
     if (size == 4 && port == PORT_MARK) {
@@ -294,6 +320,14 @@ void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t val
             unknown(dev, p, false, i ? 1 : size, i ? byte : value);
         out8(dev, owner, p, byte);
     }
+}
+
+void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 1)
+        byte_out(dev, port, (uint8_t)value);
+    else
+        wide_out(dev, port, size, value);
 }
 
 void devices_tick(struct devices *dev)

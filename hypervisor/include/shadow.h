@@ -92,7 +92,7 @@ enum shadow_result shadow_fault(struct shadow *shadow, enum shadow_root_id root,
  * to a page that is thrown away. Undo with shadow_drop_page(). */
 void shadow_open_page(struct shadow *shadow, enum shadow_root_id root, gva_t gva, gpa_t gpa);
 
-/* Forget one page in both roots (INVLPG). */
+/* Forget one page in both roots, all of it when it is a large one (INVLPG). */
 void shadow_drop_page(struct shadow *shadow, gva_t gva);
 
 /* The guest loaded CR3: forget what its tables no longer allow, but for global pages. */

@@ -31,7 +31,8 @@ AREA_PAGES  equ 1024
 
 MSR_TSC equ 0x10
 MSR_SYSENTER_CS equ 0x174
-PORT_POST  equ 0x80             ; the VMM knows it and does nothing
+PORT_POST  equ 0x80             ; the VMM knows it and does nothing: no device's model has a part in it
+PORT_PIC   equ 0x21             ; the mask register
 PORT_GATE  equ 0x92             ; has a state of a few bits
 PORT_NONE  equ 0xEE             ; nobody's
 FLAGS_ON   equ FL_IF | 2
@@ -46,7 +47,8 @@ struc row
 .units:     resd 1              ; operations a turn
 .area:      resd 1
 .on_fault:  resd 1              ; what the page-fault handler does
-.user:      resd 1              ; 1: run and baseline are a program's
+.user:      resd 1              ; 1: run and baseline are a program's; 2: and nobody has touched
+                                ; the kernel's stack since the TLB forgot it
 endstruc
 
 section .rodata align=4
@@ -60,6 +62,9 @@ rows:
 %endmacro
 %macro add_user_row 2-7 user_empty, 400, 1, 0, fault_fill
         add_row %1, %2, %3, %4, %5, %6, %7, 1
+%endmacro
+%macro add_cold_row 2
+        add_row %1, %2, user_empty, 400, 1, 0, fault_fill, 2
 %endmacro
 section .strings progbits alloc noexec nowrite
 section .rodata
@@ -79,8 +84,12 @@ section .rodata
         add_row "wrmsr-sysenter", op_wrmsr
         add_row "in-nobody", op_in_none
         add_row "in-80", op_in_post
+        add_row "in-80-dx", op_in_post_dx
         add_row "out-80", op_out_post
+        add_row "out-80-dx", op_out_post_dx
         add_row "in-92", op_in_gate
+        add_row "in-21", op_in_pic
+        add_row "out-21", op_out_pic, empty_out_pic
         add_row "ud-kernel", op_ud
         add_row "de-kernel", op_de
         add_row "int80-kernel", op_int
@@ -88,6 +97,7 @@ section .rodata
         add_user_row "ud-user", user_ud
         add_user_row "de-user", user_de
         add_user_row "syscall", user_int
+        add_cold_row "syscall-cold-stack", user_int
         add_row "fill-kernel", op_touch, empty, 128, 1, 0
         add_user_row "fill-user", user_touch, user_empty, 128, 1, 1
         add_row "fill-after-reload", op_reload_many, op_reload_one, 16, RELOAD_PAGES - 1, 2
@@ -177,6 +187,9 @@ op_begin op_in_post
 op_begin op_out_post
         out PORT_POST, al
         op_end
+op_begin op_in_pic
+        in al, PORT_PIC
+        op_end
 op_begin op_in_gate
         in al, PORT_GATE
         op_end
@@ -241,6 +254,17 @@ op_begin_after empty_cr0, mov eax, cr0
         op_end
 op_begin_after op_to_cr0, mov eax, cr0
         mov cr0, eax
+        op_end
+op_begin_after op_in_post_dx, mov edx, PORT_POST
+        in al, dx
+        op_end
+op_begin_after op_out_post_dx, mov edx, PORT_POST
+        out dx, al
+        op_end
+op_begin_after empty_out_pic, in al, PORT_PIC
+        op_end
+op_begin_after op_out_pic, in al, PORT_PIC
+        out PORT_PIC, al
         op_end
 op_begin_after op_rdmsr_tsc, mov ecx, MSR_TSC
         rdmsr
@@ -377,6 +401,7 @@ on_fault_does:  resd 1
 batch:          resd 1
 samples:        resd BATCHES
 scratch:        resd 2
+stack_cold:     resb 1
 alignb 4096
 
 section .data align=4096
@@ -497,6 +522,8 @@ open_pages:
 measure:
         mov eax, [ebp + row.on_fault]
         mov [on_fault_does], eax
+        cmp dword [ebp + row.user], 2
+        sete [stack_cold]
         mov dword [batch], 0
 .batch: mov edx, [ebp + row.baseline]
         call time
@@ -566,7 +593,12 @@ run_program:
         mov fs, eax
         mov gs, eax
         mov [kernel_esp], esp
+        cmp byte [stack_cold], 0
+        jne .cold
         mov [trap_stack_top - 4], ecx   ; a handler that is only IRET never touches its stack
+        jmp .go
+.cold:  invlpg [trap_stack]
+.go:
         push dword SEL_USER_DATA
         push dword user_stack_top
         push dword FLAGS_ON
