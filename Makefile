@@ -14,7 +14,8 @@ MAKEFLAGS += --no-builtin-rules
 ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits run debug iso
+READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits sites ablation run \
+	debug iso
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -63,7 +64,7 @@ include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
 
-.PHONY: all demo run debug iso
+.PHONY: all demo run debug iso sites ablation
 
 demo: all $(BUILD)/tools/tv-demo
 	@$(BUILD)/tools/tv-demo
@@ -74,6 +75,14 @@ run: all $(BUILD)/tools/tv-run
 
 debug: all $(BUILD)/tools/tv-debug
 	@$(BUILD)/tools/tv-debug --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)'
+
+sites: all $(BUILD)/tools/tv-sites
+	@$(BUILD)/tools/tv-sites --emu='$(EMU)' --run='$(RUN)' --by='$(BY)' --without='$(WITHOUT)' \
+		--json='$(JSON)'
+
+ablation: all $(BUILD)/tools/tv-ablation
+	@$(BUILD)/tools/tv-ablation --emu='$(EMU)' --workloads='$(WORKLOADS)' --without='$(WITHOUT)' \
+		--json='$(JSON)' --csv='$(CSV)'
 
 iso: all $(BUILD)/tools/tv-iso
 	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso
@@ -86,13 +95,15 @@ endif
 #: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= TIMEOUT=
 #: make debug MODE=.. EMU=..: the same under gdb (QEMU) or Bochs' own debugger
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
+#: make sites EMU=.. RUN=..: what mode para patches in the guest, and how often each site runs; BY=address WITHOUT= JSON=
+#: make ablation EMU=..: what each mechanism of mode para is worth (two minutes); WORKLOADS= WITHOUT= JSON= CSV=
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only
 #: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: more
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
 #: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
-#: make bench-exits: what one exit of mode trap costs, next to its target; MODE=.. another mode
+#: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

@@ -19,7 +19,7 @@ $(BUILD)/vmm/%.o: %.c
 $(BUILD)/vmm/%.asm.o: %.asm $(BUILD)/gen/pv_abi.inc
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
-	@nasm -f elf32 -g -F dwarf -Werror -I$(BUILD)/gen/ -Ihypervisor/include/ -I$(<D)/ -MD $(@:.o=.d) -o $@ $<
+	@nasm -f elf32 -g -F dwarf -Werror -I$(BUILD)/gen/ -Ihypervisor/include/ -I$(<D)/ -Itrap-and-emulate/ -MD $(@:.o=.d) -o $@ $<
 
 # The plain constants of the PV ABI, for the assembler.
 $(BUILD)/gen/pv_abi.inc: paravirt/include/pv_abi.h

@@ -229,7 +229,8 @@ static void dev_mark(void *opaque, uint32_t value)
 /* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
 static void check_options(void)
 {
-    static const char *const known[] = {"mode=", "mem=", "disk=", "umip=", "scan="};
+    static const char *const known[] = {
+        "mode=", "mem=", "disk=", "umip=", "scan=", "pv=", "report="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -243,7 +244,7 @@ static void check_options(void)
             if (n < sizeof(text))
                 text[n] = 0;
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
-                   "scan=on|off",
+                   "scan=on|off, pv=-sti,-mmu,..., report=on|off",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -360,7 +361,11 @@ static void load_guest(struct vm *vm)
 static void finish(struct vm *vm) __attribute__((noreturn));
 static void finish(struct vm *vm)
 {
+    bool report = false;
     vm_record_stats(vm);
+    option_switch(vm->options, "report", &report);
+    if (report && vm->vcpu.mode->report)
+        vm->vcpu.mode->report(&vm->vcpu);
     if (!guest_disk_save(&disk0))
         kprintf(
             "\ntrivisor: the host's disk cannot be written; the guest's last writes are lost\n");

@@ -3,9 +3,8 @@
 
 #include <string.h>
 
-#include "gmem.h"
 #include "vmm.h"
-#include "x86.h"
+#include "walk.h"
 
 #define PDE_SHIFT 21
 #define PT_INDEX(gva) ((gva) >> PAGE_SHIFT & 511)
@@ -187,6 +186,7 @@ static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id roo
     t->pde = (uint16_t)pde;
     t->root = (uint8_t)root;
     t->space = (uint8_t)space;
+    t->mixed = false;
     t->before = -1;
     t->after = s->spaces[space].first;
     if (t->after >= 0)
@@ -197,18 +197,25 @@ static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id roo
 }
 
 /* The table for gva; one that is shared must not get an entry of this space alone. */
-static struct shadow_table *table_for(struct shadow *s, enum shadow_root_id root, gva_t gva,
-                                      bool global)
+static __attribute__((noinline)) struct shadow_table *
+new_table_for(struct shadow *s, enum shadow_root_id root, gva_t gva, bool global)
 {
     const unsigned pde = gva >> PDE_SHIFT;
     const int index = s->slot[root][pde];
-    if (index >= 0 && (global || s->table[index].space != SHADOW_SHARED))
-        return &s->table[index];
     if (index >= 0) {
         give_back(s, (unsigned)index);
         s->stale = true;
     }
     return take_table(s, root, pde, global ? SHADOW_SHARED : s->current);
+}
+
+static inline struct shadow_table *table_for(struct shadow *s, enum shadow_root_id root, gva_t gva,
+                                             bool global)
+{
+    const int index = s->slot[root][gva >> PDE_SHIFT];
+    if (index >= 0 && (global || s->table[index].space != SHADOW_SHARED))
+        return &s->table[index];
+    return new_table_for(s, root, gva, global);
 }
 
 /* --- coming back to an address space --- */
@@ -234,12 +241,12 @@ static struct guest_part guest_part(const struct vcpu *vcpu, gva_t gva)
     return part;
 }
 
-/* The entry for a 4 KB page with the rights of both levels, and a part of a 4 MB page as if it were
- * one; 0: none. */
+/* The entry for a 4 KB page with the rights of both levels, and A when both have it, and a part of
+ * a 4 MB page as if it were one; 0: none. */
 static inline uint32_t guest_entry(const struct guest_part *part, gva_t gva)
 {
     if (part->pt)
-        return part->pt[gva >> PAGE_SHIFT & 1023] & (part->pde | ~(PTE_W | PTE_U));
+        return part->pt[gva >> PAGE_SHIFT & 1023] & (part->pde | ~(PTE_W | PTE_U | PTE_A));
     return part->pde ? (part->pde & 0xFFC00FFFu) | (gva & 0x003FF000u) : 0;
 }
 
@@ -290,7 +297,7 @@ static unsigned space_of(struct shadow *s, uint32_t cr3)
     return found;
 }
 
-void shadow_switch(struct shadow *s)
+void shadow_switch(struct shadow *s, bool keep)
 {
     struct shadow_space *old = &s->spaces[s->current];
     const unsigned next = space_of(s, s->vm->vcpu.cr3);
@@ -303,7 +310,7 @@ void shadow_switch(struct shadow *s)
     for (int i = s->spaces[next].first, after; i >= 0; i = after) {
         const int there = s->slot[s->table[i].root][s->table[i].pde];
         after = s->table[i].after;
-        if (!revalidate(s, &s->table[i])) {
+        if ((!keep || s->table[i].mixed) && !revalidate(s, &s->table[i])) {
             give_back(s, (unsigned)i);
             continue;
         }
@@ -316,8 +323,8 @@ void shadow_switch(struct shadow *s)
     s->stale = true;
 }
 
-static void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uint64_t pte,
-                      bool global)
+static inline void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uint64_t pte,
+                             bool global)
 {
     struct shadow_table *t = table_for(s, root, gva, global);
     if (!t->pt[PT_INDEX(gva)]) {
@@ -327,6 +334,7 @@ static void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uin
             t->count++;
     }
     t->pt[PT_INDEX(gva)] = pte;
+    t->mixed |= global;
     s->fills++;
 }
 
@@ -337,8 +345,9 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
     const bool write = host_error & PF_W;
     struct walk walk;
     hpa_t hpa;
-    if (!guest_walk(vcpu, gva, (write ? ACCESS_WRITE : 0) | (root == SHADOW_USER ? ACCESS_USER : 0),
-                    &walk, error))
+    if (!walk_tables(vcpu, gva,
+                     (write ? ACCESS_WRITE : 0) | (root == SHADOW_USER ? ACCESS_USER : 0), &walk,
+                     error))
         return SHADOW_FAULT;
     if (gva >= VMM_BASE)
         return SHADOW_RESERVED;
@@ -360,6 +369,36 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
         pte |= PTE_W;
     set_entry(s, root, gva, pte, walk.global);
     return SHADOW_FILLED;
+}
+
+void shadow_enter(struct shadow *s, gva_t gva)
+{
+    const struct vm *vm = s->vm;
+    const uint32_t need = PTE_P | PTE_U | PTE_A, written = PTE_W | PTE_D;
+    if (gva >= VMM_BASE || !(vm->vcpu.cr0 & CR0_PG))
+        return;
+    const uint32_t pde = entry_load(vm, (vm->vcpu.cr3 & PAGE_MASK) + (gva >> 22) * 4);
+    if ((pde & (need | PTE_PS)) != need)
+        return;
+    const uint32_t entry = entry_load(vm, (pde & PAGE_MASK) + (gva >> PAGE_SHIFT & 1023) * 4);
+    const gpa_t gpa = entry & PAGE_MASK;
+    if ((entry & need) != need || !guest_has_page(vm, gpa) ||
+        (vm->page_watch && vm->page_watch[gpa >> PAGE_SHIFT]))
+        return;
+    const bool writable = (entry & written) == written && (pde & PTE_W);
+    set_entry(s, SHADOW_USER, gva, (vm->ram_hpa + gpa) | PTE_P | PTE_U | (writable ? PTE_W : 0),
+              false);
+}
+
+void shadow_forget_space(struct shadow *s, uint32_t cr3)
+{
+    for (unsigned i = 0; i < SHADOW_SPACES; i++) {
+        if (!s->spaces[i].used || s->spaces[i].cr3 != cr3)
+            continue;
+        empty_space(s, i);
+        s->spaces[i].used = i == s->current;
+        s->stale |= i == s->current;
+    }
 }
 
 void shadow_open_page(struct shadow *s, enum shadow_root_id root, gva_t gva, gpa_t gpa)

@@ -50,11 +50,21 @@ void host_timer_init(void)
     host_irq_open(0, timer_irq);
 }
 
-uint64_t host_now_ns(void)
+uint64_t host_tsc_zero(void)
 {
-    uint64_t t = rdtsc() - tsc_start;
+    return tsc_start;
+}
+
+uint64_t host_tsc_to_ns(uint64_t tsc)
+{
+    uint64_t t = tsc - tsc_start;
     uint64_t high = (t >> 32) * ns_per_tick_32, low = (t & 0xFFFFFFFFu) * ns_per_tick_32;
     return (high << 8) + (low >> 24);
+}
+
+uint64_t host_now_ns(void)
+{
+    return host_tsc_to_ns(rdtsc());
 }
 
 void host_timer_set(uint64_t deadline_ns)

@@ -6,17 +6,29 @@
 #include <string.h>
 
 #include "engine.h"
-#include "patcher.h"
-
-struct para {
-    struct patcher patcher;
-    bool event_pending;
-    uint64_t hypercalls[PV_OP_COUNT], null_calls, unknown_calls;
-};
+#include "gmem.h"
+#include "para.h"
 
 static struct para *para_of(struct sw *sw)
 {
     return sw->policy_state;
+}
+
+/* The clock runs with the guest's TSC; its zero is the devices'. */
+static void publish_clock(struct para *para)
+{
+    const struct vcpu *vcpu = para->vcpu;
+    volatile struct pv_shared *shared = para->patcher.shared;
+    const uint64_t base = host_tsc_zero() + vcpu->tsc_offset;
+    shared->features = (para->features & PV_FEATURE_CLOCK ? PV_HAS_CLOCK : 0) |
+                       (para->features & PV_FEATURE_TIMER ? PV_HAS_TIMER : 0);
+    shared->clock_version++;
+    shared->tsc_khz = (uint32_t)(host_tsc_hz / 1000);
+    shared->tsc_base[0] = (uint32_t)base;
+    shared->tsc_base[1] = (uint32_t)(base >> 32);
+    shared->wall_seconds = (uint32_t)vcpu->vm->dev.cmos.boot_seconds;
+    shared->clock_version++;
+    para->clock_offset = vcpu->tsc_offset;
 }
 
 static const char *policy_attach(struct sw *sw)
@@ -26,43 +38,94 @@ static const char *policy_attach(struct sw *sw)
     _Static_assert(sizeof(struct para) <= PAGE_SIZE, "one page");
     if (!para)
         return "too little memory for the paravirtual state";
-    const char *error = patcher_open(&para->patcher, sw->vcpu->vm, why, sizeof(why));
+    const char *error = pv_features(sw->vcpu->vm->options, &para->features);
+    if (!error)
+        error = patcher_open(&para->patcher, sw->vcpu->vm, why, sizeof(why));
+    if (!error)
+        error = pv_sites_open(para);
     if (error) {
         page_free(para);
         return error;
     }
+    para->sw = sw;
+    para->vcpu = sw->vcpu;
+    para->mmu = &pv_shadow_mmu;
     sw->policy_state = para;
-    patcher_apply(&para->patcher, sw->vcpu->vm);
-    host_gate_user(PV_GATE_CALL, true);
-    host_gate_user(PV_GATE_IRET, true);
+    sw->kernel_flags = &para->patcher.shared->virtual_flags;
+    sw->kernel_cr2 = &para->patcher.shared->cr2;
+    sw->short_ways = para->features & PV_FEATURE_SHORT;
+    patcher_apply(&para->patcher, sw->vcpu->vm, para->features);
+    para->patcher.shared->clock_version &= ~1u;
+    publish_clock(para);
+    pv_fast_open(para);
     return NULL;
 }
 
 static void policy_detach(struct sw *sw)
 {
+    pv_fast_close();
+    pv_sites_close(para_of(sw));
     patcher_undo(&para_of(sw)->patcher, sw->vcpu->vm);
     page_free(sw->policy_state);
-    host_gate_user(PV_GATE_CALL, false);
-    host_gate_user(PV_GATE_IRET, false);
 }
 
-/* The shared page holds IF while the guest kernel runs: canonical state to page ... */
+#define REPATCH_PERIOD 16 /* entries */
+
+/* With pv=repatch: what a switch of modes does to the sites, between two instructions of the guest.
+ */
+static void repatch(struct sw *sw)
+{
+    static char why[200];
+    struct para *para = para_of(sw);
+    struct vm *vm = sw->vcpu->vm;
+    if (para->entries++ % REPATCH_PERIOD ||
+        (vcpu_cpl(sw->vcpu) == 0 && !patcher_safe_point(&para->patcher, sw->vcpu->eip)))
+        return;
+    patcher_undo(&para->patcher, vm);
+    if (patcher_check(&para->patcher, vm, why, sizeof(why)))
+        panic("after the patches were undone, %s", why);
+    patcher_apply(&para->patcher, vm, para->features);
+    para->repatched++;
+}
+
+/* The shared page holds IF and IOPL while the guest kernel runs: canonical state to page ... */
 static void before_entry(struct sw *sw)
 {
+    const struct vcpu *vcpu = sw->vcpu;
     struct para *para = para_of(sw);
     struct pv_shared *shared = para->patcher.shared;
-    shared->virtual_if = sw->vcpu->eflags & FL_IF;
-    shared->event_pending = para->event_pending;
-    shared->cr2 = sw->vcpu->cr2;
+    shared->virtual_flags =
+        (vcpu->eflags & (FL_IF | FL_IOPL)) | (para->event_pending ? PV_EVENT_PENDING : 0);
+    shared->cr0 = vcpu->cr0;
+    shared->cr2 = vcpu->cr2;
+    if (para->clock_offset != vcpu->tsc_offset)
+        publish_clock(para);
+    if (para->features & PV_REPATCH)
+        repatch(sw);
 }
 
 /* ... and back. A guest program cannot have changed it. */
 static void after_exit(struct sw *sw)
 {
     struct vcpu *vcpu = sw->vcpu;
-    if (!sw->user)
-        vcpu->eflags = (vcpu->eflags & ~FL_IF) | (para_of(sw)->patcher.shared->virtual_if & FL_IF);
+    const uint32_t mine = FL_IF | FL_IOPL;
+    if (sw->user)
+        return;
+    vcpu->eflags = (vcpu->eflags & ~mine) | (para_of(sw)->patcher.shared->virtual_flags & mine);
+    pv_drain(para_of(sw));
 }
+
+/* A page fault of the guest kernel may come of what is still in the queue. */
+static void settle(struct sw *sw)
+{
+    pv_drain(para_of(sw));
+}
+
+/* What POPF changes at CPL 0 (SDM vol. 2B, POPF), but for TF, whose trap belongs behind the site.
+ */
+#define KERNEL_MAY_POP                                                                             \
+    (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID | FL_IF |       \
+     FL_IOPL)
 
 static void exit_io(struct vcpu *vcpu, struct exit *exit, bool in, uint8_t size)
 {
@@ -82,25 +145,53 @@ static void exit_cr(struct exit *exit, uint8_t number, bool write)
     exit->cr.gpr = GPR_EAX;
 }
 
-/* Number in ECX; the operation's plain meaning, as the same exit that a trap would have given. EIP
- * is behind the trap already, so nothing is skipped. */
-static void hypercall(struct sw *sw, struct exit *exit)
+/* What is left of a stub behind its trap is RET, and a NOP at the site. A CPU that halts does it
+ * first: then it waits at a safe point, where the interrupt that ends the wait can come. */
+static void leave_stub(struct vcpu *vcpu, const struct patcher *p)
+{
+    uint32_t eip;
+    struct event ignored;
+    if (vcpu->eip - p->note.hypercall_page >= PAGE_SIZE ||
+        !guest_read(vcpu, vcpu->gpr[GPR_ESP], &eip, 4, 0, &ignored))
+        return;
+    vcpu->eip = patcher_behind_call(p, eip);
+    vcpu->gpr[GPR_ESP] += 4;
+}
+
+/* The operation's plain meaning, as the same exit that a trap would have given. EIP is behind the
+ * trap already, so nothing is skipped. */
+static void hypercall(struct sw *sw, uint32_t number, struct exit *exit)
 {
     struct vcpu *vcpu = sw->vcpu;
     struct para *para = para_of(sw);
-    const uint32_t number = vcpu->gpr[GPR_ECX];
     exit->reason = EXIT_HYPERCALL;
     exit->insn_len = 0;
-    if (number < PV_OP_COUNT)
-        para->hypercalls[number]++;
+    if (pv_is_service(number)) {
+        vcpu->gpr[GPR_EAX] = (uint32_t)pv_service(para, number, vcpu->gpr[GPR_EAX],
+                                                  vcpu->gpr[GPR_EDX], vcpu->gpr[GPR_EBX]);
+        return;
+    }
+    para->hypercalls[number]++;
     switch (number) {
-    case PV_OP_STI: /* the guest has set virtual_if; the loop injects */
+    case PV_OP_CLI:
+        vcpu->eflags &= ~FL_IF;
+        break;
+    case PV_OP_STI: /* the loop injects */
+        vcpu->eflags |= FL_IF;
+        break;
+    case PV_OP_PUSHF:
+        vcpu->gpr[GPR_EAX] = vcpu->eflags;
+        break;
+    case PV_OP_POPF:
+        vcpu->eflags = (vcpu->eflags & ~KERNEL_MAY_POP) | (vcpu->gpr[GPR_EAX] & KERNEL_MAY_POP);
         break;
     case PV_OP_STI_HLT:
         vcpu->eflags |= FL_IF;
+        leave_stub(vcpu, &para->patcher);
         exit->reason = EXIT_HLT;
         break;
     case PV_OP_HLT:
+        leave_stub(vcpu, &para->patcher);
         exit->reason = EXIT_HLT;
         break;
     case PV_OP_IN8:
@@ -130,8 +221,8 @@ static void hypercall(struct sw *sw, struct exit *exit)
     case PV_OP_READ_CR3:
         exit_cr(exit, 3, false);
         break;
-    case PV_OP_WRITE_CR3:
-        exit_cr(exit, 3, true);
+    case PV_OP_READ_CR2:
+        exit_cr(exit, 2, false);
         break;
     case PV_OP_READ_CR4:
         exit_cr(exit, 4, false);
@@ -139,19 +230,10 @@ static void hypercall(struct sw *sw, struct exit *exit)
     case PV_OP_WRITE_CR4:
         exit_cr(exit, 4, true);
         break;
-    case PV_OP_INVLPG:
-        exit->reason = EXIT_INVLPG;
-        exit->invlpg.gva = vcpu->gpr[GPR_EAX];
-        break;
     case PV_OP_CPUID:
         exit->reason = EXIT_CPUID;
         break;
-    case PV_CALL_NULL:
-        para->null_calls++;
-        vcpu->gpr[GPR_EAX] = PV_OK;
-        break;
     default:
-        para->unknown_calls++;
         vcpu->gpr[GPR_EAX] = (uint32_t)PV_E_UNKNOWN;
     }
 }
@@ -172,15 +254,57 @@ static void iret_call(struct sw *sw, struct exit *exit)
         exit->reason = EXIT_PV_IRET;
 }
 
+/* A site that was patched to be counted: do what it stands for. */
+static bool counted(struct sw *sw, struct exit *exit)
+{
+    struct vcpu *vcpu = sw->vcpu;
+    struct para *para = para_of(sw);
+    const int i = para->site_count ? pv_site_at(para, vcpu->eip) : -1;
+    if (i < 0)
+        return false;
+    para->site_count[i]++;
+    const uint8_t op = para->patcher.sites[i].op;
+    if (op == PV_OP_IRET) {
+        iret_call(sw, exit);
+        return true;
+    }
+    if (op == PV_OP_SET_PTE) {
+        struct event fault;
+        if (!guest_write(vcpu, vcpu->gpr[GPR_EDX], &vcpu->gpr[GPR_EAX], 4, 0, &fault)) {
+            vcpu->eip -= 2;
+            exit->reason = EXIT_EXCEPTION;
+            exit->exception.event = fault;
+            return true;
+        }
+        vcpu->gpr[GPR_EAX] = vcpu->gpr[GPR_ECX];
+    }
+    vcpu->eip += PV_SITE_LEN - 2;
+    const uint32_t eax = vcpu->gpr[GPR_EAX];
+    hypercall(sw, op, exit);
+    if (exit->reason == EXIT_HYPERCALL && op != PV_OP_PUSHF)
+        vcpu->gpr[GPR_EAX] = eax; /* sites have no result */
+    return true;
+}
+
 static bool gate(struct sw *sw, uint8_t vector, struct exit *exit)
 {
-    if (vector == PV_GATE_IRET)
+    switch (vector) {
+    case PV_GATE_IRET:
         iret_call(sw, exit);
-    else if (vector == PV_GATE_CALL)
-        hypercall(sw, exit);
-    else
+        return true;
+    case PV_GATE_CALL:
+        hypercall(sw, sw->vcpu->gpr[GPR_ECX], exit);
+        return true;
+    case PV_GATE_COUNT:
+        return counted(sw, exit);
+    default:
         return false;
-    return true;
+    }
+}
+
+static bool own_gate(uint8_t vector)
+{
+    return vector == PV_GATE_CALL || vector == PV_GATE_IRET || vector == PV_GATE_COUNT;
 }
 
 static const struct sw_policy para_policy = {
@@ -189,7 +313,9 @@ static const struct sw_policy para_policy = {
     .detach = policy_detach,
     .before_entry = before_entry,
     .after_exit = after_exit,
+    .settle = settle,
     .gate = gate,
+    .own_gate = own_gate,
 };
 
 static const char *para_attach(struct vcpu *vcpu)
@@ -197,11 +323,26 @@ static const char *para_attach(struct vcpu *vcpu)
     return sw_attach(vcpu, &para_policy);
 }
 
-/* An event that waits for virtual_if is announced in the shared page: the guest's STI looks. */
+/* Interrupts come between sites only: see patcher_safe_point(). A guest program has none. */
+static bool at_safe_point(struct vcpu *vcpu)
+{
+    return vcpu_cpl(vcpu) == 3 || patcher_safe_point(&para_of(sw_of(vcpu))->patcher, vcpu->eip);
+}
+
+static bool para_can_take_irq(struct vcpu *vcpu)
+{
+    return sw_can_take_irq(vcpu) && at_safe_point(vcpu);
+}
+
+/* An event that waits for IF is announced in the shared page: the guest's STI looks. One that waits
+ * for the end of a site or stub comes after a few steps. */
 static void para_irq_window(struct vcpu *vcpu, bool on)
 {
-    para_of(sw_of(vcpu))->event_pending = on;
+    struct sw *sw = sw_of(vcpu);
+    para_of(sw)->event_pending = on;
     sw_irq_window(vcpu, on);
+    if (on && sw->step == STEP_NONE && (vcpu->eflags & FL_IF) && !at_safe_point(vcpu))
+        sw->step = STEP_SHADOW;
 }
 
 /* The engine and hypercall() have done their work before the exit is reported. */
@@ -211,24 +352,38 @@ static void para_handle(struct vcpu *vcpu, struct exit *exit)
     (void)exit;
 }
 
+/* The numbers that the gates have counted are part of it. */
+static uint64_t calls_of(const struct para *para, uint8_t op)
+{
+    return para->hypercalls[op] + (op == PV_OP_IRET ? pv_iret_calls : 0);
+}
+
 static int para_stats(struct vcpu *vcpu, char *buf, unsigned size)
 {
     struct para *para = para_of(sw_of(vcpu));
     int n = sw_stats(vcpu, buf, size);
     n += ksnprintf(buf + n, size - (unsigned)n,
-                   ",\"patched_sites\":%u,\"null_hypercalls\":%llu,\"hypercalls\":{",
-                   para->patcher.patched, para->null_calls);
+                   ",\"patched_sites\":%u,\"null_hypercalls\":%u,\"services\":%llu,"
+                   "\"bad_hypercalls\":%llu,\"drains\":%llu,\"drained\":%llu,\"bad_entries\":%llu"
+                   ",\"repatched\":%llu,\"hypercalls\":{",
+                   para->patcher.patched, pv_null_calls, para->services, para->bad_calls,
+                   para->drains, para->drained, para->bad_entries, para->repatched);
     const char *comma = "";
     for (uint8_t op = 1; op < PV_OP_COUNT && n < (int)size; op++) {
-        if (!para->hypercalls[op])
+        if (!calls_of(para, op))
             continue;
         n += ksnprintf(buf + n, size - (unsigned)n, "%s\"%s\":%llu", comma, pv_op_name(op),
-                       para->hypercalls[op]);
+                       calls_of(para, op));
         comma = ",";
     }
     if (n < (int)size)
         n += ksnprintf(buf + n, size - (unsigned)n, "}");
     return n;
+}
+
+static void para_report(struct vcpu *vcpu)
+{
+    pv_sites_report(para_of(sw_of(vcpu)));
 }
 
 const struct vmm_mode mode_para;
@@ -242,9 +397,10 @@ const struct vmm_mode mode_para = {
     .run = sw_run,
     .handle = para_handle,
     .inject = sw_inject,
-    .can_take_irq = sw_can_take_irq,
+    .can_take_irq = para_can_take_irq,
     .irq_window = para_irq_window,
     .tlb_flush = sw_tlb_flush,
     .tlb_flush_all = sw_tlb_flush_all,
     .stats = para_stats,
+    .report = para_report,
 };

@@ -8,7 +8,11 @@
 #include "vmm.h"
 
 #define OFF(field) ((uint32_t)offsetof(struct pv_shared, field))
-#define IF_BYTE (OFF(virtual_if) + 1) /* bit 9 of EFLAGS is bit 1 of the second byte */
+#define FLAGS_BYTE (OFF(virtual_flags) + 1) /* has IF, IOPL and PV_EVENT_PENDING */
+#define BYTE_IF 0x02u
+#define BYTE_IF_IOPL 0x32u
+#define BYTE_PENDING 0x80u
+_Static_assert(PV_EVENT_PENDING == BYTE_PENDING << 8, "pv_abi.h");
 
 struct plain {
     const char *name;
@@ -38,6 +42,9 @@ static const struct plain plain[PV_OP_COUNT] = {
     [PV_OP_WRITE_CR4] = {"write-cr4", 3, {0x0F, 0x22, 0xE0}},
     [PV_OP_INVLPG] = {"invlpg", 3, {0x0F, 0x01, 0x38}},
     [PV_OP_CPUID] = {"cpuid", 2, {0x0F, 0xA2}},
+    [PV_OP_SET_PTE] = {"set-pte", 2, {0x89, 0x02}},
+    [PV_OP_SWITCH_CR3] = {"switch-cr3", 3, {0x0F, 0x22, 0xD8}},
+    [PV_OP_DROP_SPACE] = {"drop-space", 0, {0}},
     [PV_OP_INSW] = {"insw", 3, {0x66, 0xF3, 0x6D}},
     [PV_OP_OUTSW] = {"outsw", 3, {0x66, 0xF3, 0x6F}},
     [PV_OP_LGDT] = {"lgdt", 3, {0x0F, 0x01, 0x10}},
@@ -51,16 +58,17 @@ const char *pv_op_name(uint8_t op)
     return op < PV_OP_COUNT && plain[op].name ? plain[op].name : "?";
 }
 
-/* Fill n bytes (1, 2, 3, 5, 6, 7) with one NOP of the recommended form: SDM vol. 2B, NOP. */
+/* Fill n bytes (1, 2, 3, 5, 6, 7, 8) with one NOP of the recommended form: SDM vol. 2B, NOP. */
 static void put_nop(uint8_t *p, unsigned n)
 {
-    static const uint8_t nops[8][7] = {
+    static const uint8_t nops[9][8] = {
         [1] = {0x90},
         [2] = {0x66, 0x90},
         [3] = {0x0F, 0x1F, 0x00},
         [5] = {0x0F, 0x1F, 0x44, 0x00, 0x00},
         [6] = {0x66, 0x0F, 0x1F, 0x44, 0x00, 0x00},
         [7] = {0x0F, 0x1F, 0x80, 0x00, 0x00, 0x00, 0x00},
+        [8] = {0x0F, 0x1F, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
     };
     memcpy(p, nops[n], n);
 }
@@ -74,9 +82,20 @@ bool pv_plain_bytes(uint8_t op, uint8_t out[PV_SITE_LEN])
     return true;
 }
 
-bool pv_is_patched(uint8_t op)
+bool pv_is_patched(uint8_t op, uint32_t features)
 {
     switch (op) {
+    case PV_OP_IN8:
+    case PV_OP_IN16:
+    case PV_OP_IN32:
+    case PV_OP_OUT8:
+    case PV_OP_OUT16:
+    case PV_OP_OUT32:
+        return features & PV_FEATURE_IO;
+    case PV_OP_SET_PTE:
+    case PV_OP_SWITCH_CR3:
+    case PV_OP_DROP_SPACE:
+        return features & PV_FEATURE_MMU;
     case PV_OP_INSW:
     case PV_OP_OUTSW:
     case PV_OP_LGDT:
@@ -104,33 +123,62 @@ static uint8_t *put_bytes(uint8_t *p, const uint8_t *bytes, unsigned n)
 #define PUT(p, ...)                                                                                \
     put_bytes(p, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
-void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t site,
+/* Is the patched form a call of the operation's stub? */
+static bool is_call(uint8_t op, uint32_t features)
+{
+    switch (op) {
+    case PV_OP_IRET:
+        return false;
+    case PV_OP_CLI:
+        return !(features & PV_FEATURE_STI);
+    case PV_OP_READ_CR0:
+    case PV_OP_READ_CR2:
+        return !(features & PV_FEATURE_CR);
+    default:
+        return true;
+    }
+}
+
+#define CALL_LEN 5u
+
+static void put_call(const struct pv_note *note, uint8_t op, uint32_t site, uint8_t *out)
+{
+    out = PUT(out, 0xE8);
+    out = put32(out, note->hypercall_page + op * PV_STUB_SIZE - (site + CALL_LEN));
+    put_nop(out, PV_SITE_LEN - CALL_LEN);
+}
+
+void pv_patched_bytes(const struct pv_note *note, uint8_t op, uint32_t features, uint32_t site,
                       uint8_t out[PV_SITE_LEN])
 {
-    if (!pv_is_patched(op)) {
+    if (!pv_is_patched(op, features)) {
         pv_plain_bytes(op, out);
         return;
     }
+    if (features & PV_COUNT_SITES) { /* int PV_GATE_COUNT */
+        out = PUT(out, 0xCD, PV_GATE_COUNT);
+        put_nop(out, 6);
+        return;
+    }
+    if (is_call(op, features)) {
+        put_call(note, op, site, out);
+        return;
+    }
     switch (op) {
-    case PV_OP_CLI: /* mov byte [virtual_if + 1], 0 */
-        out = PUT(out, 0xC6, 0x05);
-        out = put32(out, note->shared_page + IF_BYTE);
-        out = PUT(out, 0x00);
-        put_nop(out, 1);
+    case PV_OP_CLI: /* ds: and byte [flags + 1], ~IF; the prefix fills the site */
+        out = PUT(out, 0x3E, 0x80, 0x25);
+        out = put32(out, note->shared_page + FLAGS_BYTE);
+        PUT(out, (uint8_t)~BYTE_IF);
         break;
+    case PV_OP_READ_CR0: /* mov eax, [cr0] */
     case PV_OP_READ_CR2: /* mov eax, [cr2] */
         out = PUT(out, 0xA1);
-        out = put32(out, note->shared_page + OFF(cr2));
+        out = put32(out, note->shared_page + (op == PV_OP_READ_CR0 ? OFF(cr0) : OFF(cr2)));
         put_nop(out, 3);
         break;
-    case PV_OP_IRET: /* int PV_GATE_IRET */
+    default: /* PV_OP_IRET: int PV_GATE_IRET */
         out = PUT(out, 0xCD, PV_GATE_IRET);
         put_nop(out, 6);
-        break;
-    default: /* call stub */
-        out = PUT(out, 0xE8);
-        out = put32(out, note->hypercall_page + op * PV_STUB_SIZE - (site + 5));
-        put_nop(out, 3);
     }
 }
 
@@ -142,52 +190,98 @@ static void generic_stub(uint8_t *p, uint32_t number)
     PUT(p, 0xCD, PV_GATE_CALL, 0xC3);
 }
 
-/* Set virtual_if; trap only when an event waits for it. */
-static uint8_t *sti_code(uint8_t *p, const struct pv_note *note, uint32_t number)
+/* "keep ecx; ecx = number; trap; return": for operations that clobber nothing */
+static void keeping_stub(uint8_t *p, uint32_t number)
 {
-    p = PUT(p, 0xC6, 0x05); /* mov byte [virtual_if + 1], 2 */
-    p = put32(p, note->shared_page + IF_BYTE);
-    p = PUT(p, 0x02);
-    p = PUT(p, 0x83, 0x3D); /* cmp dword [event_pending], 0 */
-    p = put32(p, note->shared_page + OFF(event_pending));
-    p = PUT(p, 0x00);
-    p = PUT(p, 0x75, 0x01, 0xC3); /* jne +1; ret */
-    p = PUT(p, 0x51, 0xB9);       /* push ecx; mov ecx, number */
+    p = PUT(p, 0x51, 0xB9); /* push ecx; mov ecx, number */
     p = put32(p, number);
-    return PUT(p, 0xCD, PV_GATE_CALL, 0x59, 0xC3); /* int; pop ecx; ret */
+    PUT(p, 0xCD, PV_GATE_CALL, 0x59, 0xC3); /* int; pop ecx; ret */
 }
 
-/* eax = the real flags with the virtual IF in place of the real one */
+/* Set IF; trap only when an event waits for it. */
+static void sti_stub(uint8_t *p, const struct pv_note *note)
+{
+    p = PUT(p, 0x80, 0x0D); /* or byte [flags + 1], IF */
+    p = put32(p, note->shared_page + FLAGS_BYTE);
+    p = PUT(p, BYTE_IF);
+    p = PUT(p, 0x78, 0x01, 0xC3); /* js +1; ret */
+    keeping_stub(p, PV_OP_STI);
+}
+
+/* eax = the real flags with the virtual IF and IOPL in place of the real ones */
 static void pushf_stub(uint8_t *p, const struct pv_note *note)
 {
-    p = PUT(p, 0x9C, 0x58);       /* pushf; pop eax */
-    p = PUT(p, 0x80, 0xE4, 0xFD); /* and ah, ~2 */
-    p = PUT(p, 0x0B, 0x05);       /* or eax, [virtual_if] */
-    p = put32(p, note->shared_page + OFF(virtual_if));
-    PUT(p, 0xC3);
+    p = PUT(p, 0x9C, 0x58);                         /* pushf; pop eax */
+    p = PUT(p, 0x80, 0xE4, (uint8_t)~BYTE_IF_IOPL); /* and ah, ~(IF | IOPL) */
+    p = PUT(p, 0x0B, 0x05);                         /* or eax, [flags] */
+    p = put32(p, note->shared_page + OFF(virtual_flags));
+    PUT(p, 0x80, 0xE4, (uint8_t)~BYTE_PENDING, 0xC3); /* and ah, ~pending; ret */
 }
 
 static void popf_stub(uint8_t *p, const struct pv_note *note)
 {
-    p = PUT(p, 0x50, 0x9D);       /* push eax; popf: all that CPL 3 may change */
-    p = PUT(p, 0xF6, 0xC4, 0x02); /* test ah, 2 */
-    p = PUT(p, 0x75, 0x08);       /* jnz sti */
-    p = PUT(p, 0xC6, 0x05);       /* mov byte [virtual_if + 1], 0 */
-    p = put32(p, note->shared_page + IF_BYTE);
-    p = PUT(p, 0x00, 0xC3); /* ret */
-    sti_code(p, note, PV_OP_STI);
+    const uint32_t flags = note->shared_page + FLAGS_BYTE;
+    p = PUT(p, 0x50, 0x9D);               /* push eax; popf: all that CPL 3 may change */
+    p = PUT(p, 0x80, 0xE4, BYTE_IF_IOPL); /* and ah, IF | IOPL */
+    p = put32(PUT(p, 0x80, 0x25), flags); /* and byte [flags + 1], ~(IF | IOPL) */
+    p = PUT(p, (uint8_t)~BYTE_IF_IOPL);
+    p = put32(PUT(p, 0x08, 0x25), flags); /* or [flags + 1], ah */
+    p = PUT(p, 0x78, 0x01, 0xC3);         /* js +1; ret */
+    p = PUT(p, 0xF6, 0xC4, BYTE_IF);      /* test ah, IF */
+    p = PUT(p, 0x75, 0x01, 0xC3);         /* jnz +1; ret */
+    keeping_stub(p, PV_OP_STI);
 }
 
-static void fill_hypercall_page(const struct patcher *p)
+/* While the kernel is lazy and there is room, note what is to be done; else trap. The queue's index
+ * is in ECX, the value in EAX. */
+static void queue_stub(uint8_t *p, const struct pv_note *note, uint32_t op)
 {
+    const uint32_t shared = note->shared_page;
+    p = put32(PUT(p, 0x80, 0x3D), shared + OFF(lazy));        /* cmp byte [lazy], 0 */
+    p = PUT(p, 0x00, 0x74, 0x24);                             /* je trap */
+    p = put32(PUT(p, 0x8B, 0x0D), shared + OFF(queue_count)); /* mov ecx, [count] */
+    p = PUT(p, 0x83, 0xF9, PV_QUEUE_MAX);                     /* cmp ecx, max */
+    p = PUT(p, 0x73, 0x19);                                   /* jae trap */
+    p = put32(PUT(p, 0x89, 0x04, 0xCD),
+              shared + OFF(queue) + 4);                       /* mov [queue + ecx * 8 + 4], eax */
+    p = put32(PUT(p, 0xC7, 0x04, 0xCD), shared + OFF(queue)); /* mov dword [queue + ecx * 8], op */
+    p = put32(p, op);
+    p = put32(PUT(p, 0xFF, 0x05), shared + OFF(queue_count)); /* inc dword [count] */
+    p = PUT(p, 0xC3);
+    generic_stub(p, op);
+}
+
+/* mov [edx], eax; then the same with EAX = ECX, the address */
+static void set_pte_stub(uint8_t *p, const struct pv_note *note, bool queue)
+{
+    p = PUT(p, 0x89, 0x02, 0x89, 0xC8); /* mov [edx], eax; mov eax, ecx */
+    if (queue)
+        queue_stub(p, note, PV_OP_SET_PTE);
+    else
+        generic_stub(p, PV_OP_SET_PTE);
+}
+
+static void fill_hypercall_page(const struct patcher *p, uint32_t features)
+{
+    static const uint8_t queued[] = {PV_OP_INVLPG, PV_OP_WRITE_CR3, PV_OP_SWITCH_CR3,
+                                     PV_OP_DROP_SPACE};
+    static const uint8_t keeping[] = {PV_OP_CLI, PV_OP_STI, PV_OP_PUSHF, PV_OP_POPF,
+                                      PV_OP_READ_CR2};
     uint8_t *page = p->hypercall_page;
     memset(page, 0xCC, PAGE_SIZE);
     PUT(page, 0xCD, PV_GATE_CALL, 0xC3); /* stub 0: the caller has set ECX */
     for (uint8_t op = 1; op < PV_OP_COUNT; op++)
         generic_stub(page + op * PV_STUB_SIZE, op);
-    sti_code(page + PV_OP_STI * PV_STUB_SIZE, &p->note, PV_OP_STI);
-    pushf_stub(page + PV_OP_PUSHF * PV_STUB_SIZE, &p->note);
-    popf_stub(page + PV_OP_POPF * PV_STUB_SIZE, &p->note);
+    for (unsigned i = 0; i < sizeof(keeping); i++)
+        keeping_stub(page + keeping[i] * PV_STUB_SIZE, keeping[i]);
+    set_pte_stub(page + PV_OP_SET_PTE * PV_STUB_SIZE, &p->note, features & PV_FEATURE_BATCH);
+    if (features & PV_FEATURE_STI) {
+        sti_stub(page + PV_OP_STI * PV_STUB_SIZE, &p->note);
+        pushf_stub(page + PV_OP_PUSHF * PV_STUB_SIZE, &p->note);
+        popf_stub(page + PV_OP_POPF * PV_STUB_SIZE, &p->note);
+    }
+    for (unsigned i = 0; i < sizeof(queued) && (features & PV_FEATURE_BATCH); i++)
+        queue_stub(page + queued[i] * PV_STUB_SIZE, &p->note, queued[i]);
 }
 
 /* The VMM's pointer to n bytes of the loaded kernel at gva, or NULL. */
@@ -257,6 +351,11 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
     if (p->note.sites_end < p->note.sites || bytes % sizeof(struct pv_site) || !p->sites)
         return "the site table of the guest kernel's note is not inside the kernel";
     p->site_count = bytes / sizeof(struct pv_site);
+    return patcher_check(p, vm, why, size);
+}
+
+const char *patcher_check(const struct patcher *p, const struct vm *vm, char *why, unsigned size)
+{
     for (uint32_t i = 0; i < p->site_count; i++) {
         if (!check_site(vm, &p->note, &p->sites[i], why, size))
             return why;
@@ -264,17 +363,38 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
     return NULL;
 }
 
-void patcher_apply(struct patcher *p, struct vm *vm)
+void patcher_apply(struct patcher *p, struct vm *vm, uint32_t features)
 {
-    fill_hypercall_page(p);
+    fill_hypercall_page(p, features);
     p->patched = 0;
     for (uint32_t i = 0; i < p->site_count; i++) {
-        pv_patched_bytes(&p->note, p->sites[i].op, p->sites[i].gva,
+        pv_patched_bytes(&p->note, p->sites[i].op, features, p->sites[i].gva,
                          kernel_bytes(vm, p->sites[i].gva, PV_SITE_LEN));
-        p->patched += pv_is_patched(p->sites[i].op);
+        p->patched += pv_is_patched(p->sites[i].op, features);
     }
     p->shared->version = PV_ABI_VERSION;
     p->shared->patched_sites = p->patched;
+}
+
+/* The site that eip is in the middle of, or NULL. */
+static const struct pv_site *site_around(const struct patcher *p, uint32_t eip)
+{
+    for (uint32_t i = 0; i < p->site_count; i++) {
+        if (eip - p->sites[i].gva - 1 < PV_SITE_LEN - 1)
+            return &p->sites[i];
+    }
+    return NULL;
+}
+
+bool patcher_safe_point(const struct patcher *p, uint32_t eip)
+{
+    return eip - p->note.hypercall_page >= PAGE_SIZE && !site_around(p, eip);
+}
+
+uint32_t patcher_behind_call(const struct patcher *p, uint32_t eip)
+{
+    const struct pv_site *site = site_around(p, eip);
+    return site && eip == site->gva + CALL_LEN ? site->gva + PV_SITE_LEN : eip;
 }
 
 void patcher_undo(struct patcher *p, struct vm *vm)

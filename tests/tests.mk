@@ -3,11 +3,12 @@
 
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
 	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
-	trap-and-emulate/scanner.c paravirt/patcher.c hwassist/tables.c \
+	hypervisor/shadow.c trap-and-emulate/scanner.c paravirt/patcher.c paravirt/hypercalls.c hwassist/tables.c \
 	$(addprefix hwassist/vmx/,check.c event.c negotiate.c qualification.c) hwassist/svm/check.c \
 	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c util.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
-UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c))
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
+	tests/fuzz/fuzz_hypercalls.c)
 UNIT_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Werror -MMD -MP \
 	-fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-Ihypervisor/include -Iparavirt/include -Ihypervisor -Ihypervisor/devices -Itrap-and-emulate \
@@ -19,7 +20,7 @@ ZYDIS := $(BUILD)/tests/decoder-zydis
 SITES_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,guest_sites.o guest_code.o support.o)
 SITES := $(BUILD)/tests/guest-sites
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
-TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut)
+TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation)
 
 include tests/guests/guests.mk
 

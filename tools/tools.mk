@@ -1,9 +1,17 @@
-# The host programs: tv-NAME is made of tools/tv-NAME.c and tools/lib/*.c.
-TOOL_LIB := $(patsubst tools/lib/%.c,$(BUILD)/tools/lib/%.o,$(wildcard tools/lib/*.c))
-TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -Iguestos/include -MMD -MP
+# The host programs: tv-NAME is made of tools/tv-NAME.c, tools/lib/*.c, and the VMM's reader of ELF
+# files, which is pure code.
+TOOL_LIB := $(patsubst tools/lib/%.c,$(BUILD)/tools/lib/%.o,$(wildcard tools/lib/*.c)) \
+	$(BUILD)/tools/hypervisor/elf.o
+TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -Iguestos/include \
+	-Iparavirt/include -Ihypervisor/include -MMD -MP
 TOOL_LIBS := -lcjson -lutil
 
 $(BUILD)/tools/%.o: tools/%.c
+	@mkdir -p $(@D)
+	@echo "  HOSTCC $<"
+	@gcc $(TOOL_CFLAGS) -c $< -o $@
+
+$(BUILD)/tools/hypervisor/%.o: hypervisor/%.c
 	@mkdir -p $(@D)
 	@echo "  HOSTCC $<"
 	@gcc $(TOOL_CFLAGS) -c $< -o $@
@@ -13,4 +21,4 @@ $(BUILD)/tools/tv-%: $(BUILD)/tools/tv-%.o $(TOOL_LIB)
 	@gcc -o $@ $^ $(TOOL_LIBS)
 
 .PRECIOUS: $(BUILD)/tools/%.o
--include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d)
+-include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d $(BUILD)/tools/hypervisor/*.d)

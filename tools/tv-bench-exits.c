@@ -1,7 +1,8 @@
 /*
- * tv-bench-exits: what one exit costs. Runs the guest tests/bench/exits.asm, and Minnow's
- * fork-storm, on the bare machine and in a mode, in both emulators; prints the difference of each
- * operation, which is the mode's round trip, next to what it may cost. `make bench-exits` calls it.
+ * tv-bench-exits: what one exit costs. Runs a guest of tests/bench/ (exits.asm, or for mode para
+ * pv_exits.asm, whose sites are recorded), and Minnow's fork-storm, on the bare machine and in a
+ * mode, in both emulators; prints the difference of each operation, which is the mode's round trip,
+ * next to what it may cost. `make bench-exits` calls it.
  */
 #include <cjson/cJSON.h>
 #include <getopt.h>
@@ -14,16 +15,19 @@
 
 #define REPORT "build/report"
 #define GUEST "build/tests/bench/exits.elf"
+#define PV_GUEST "build/tests/bench/pv_exits.elf"
 #define LIMIT_S 90
 #define MAX_OPS 64
 #define STORM "fork-storm"
 
-/* What operations may cost in mode trap: ticks of the round trip, or a multiple of the bare
- * machine's. The others are for information. */
-static const struct target {
+/* What operations may cost in a mode: ticks of the round trip, or a multiple of the bare machine's.
+ * The others are for information. */
+struct target {
     const char *name;
     double ticks, times;
-} targets[] = {
+};
+
+static const struct target trap_targets[] = {
     {"cli", 80, 0},
     {"sti", 80, 0},
     {"pushf", 80, 0},
@@ -55,7 +59,25 @@ static const struct target {
     {"compute-kernel", 0, 1},
     {"compute-user", 0, 1},
     {STORM, 0, 4},
+    {0},
 };
+
+static const struct target para_targets[] = {
+    {"cli-sti", 6, 0},         {"null-call", 80, 0},
+    {"set-pte", 200, 0},       {"set-pte-drain", 200, 0},
+    {"set-pte-32", 60, 0},     {"invlpg", 200, 0},
+    {"invlpg-drain", 200, 0},  {"invlpg-32", 60, 0},
+    {"multi-32", 60, 0},       {"syscall", 150, 0},
+    {"page-fault", 500, 0},    {"compute-kernel", 0, 1},
+    {"compute-program", 0, 1}, {0},
+};
+
+static const struct target no_targets[] = {{0}};
+
+static const struct target *targets_of(enum run_mode mode)
+{
+    return mode == MODE_TRAP ? trap_targets : mode == MODE_PARA ? para_targets : no_targets;
+}
 
 struct op {
     char name[40];
@@ -66,7 +88,8 @@ struct op {
 struct run {
     enum emu_kind emu;
     enum run_mode mode;
-    bool storm; /* Minnow's benchmark; else the guest of exits */
+    const char *guest;   /* NULL: Minnow, and its benchmark */
+    const char *options; /* for the VMM, or NULL */
     char *failure;
     struct op ops[MAX_OPS];
     int count;
@@ -74,7 +97,7 @@ struct run {
 
 static char *run_dir(const struct run *r)
 {
-    return xasprintf("build/run/%s-%s-%s", r->storm ? STORM : "exits", emu_names[r->emu],
+    return xasprintf("build/run/%s-%s-%s", r->guest ? "exits" : STORM, emu_names[r->emu],
                      mode_names[r->mode]);
 }
 
@@ -86,9 +109,10 @@ static int run_one(void *opaque)
     const struct emu_spec spec = {
         .emu = r->emu,
         .files = {.mode = r->mode,
-                  .guest = r->storm ? NULL : GUEST,
-                  .guest_args = r->storm ? "run=bench," STORM : NULL},
-        .disk = r->storm ? NULL : "",
+                  .guest = r->guest,
+                  .guest_args = r->guest ? NULL : "run=bench," STORM,
+                  .vmm_options = r->mode == MODE_NATIVE ? NULL : r->options},
+        .disk = r->guest ? "" : NULL,
         .console = CONSOLE_FILE,
         .timeout_s = LIMIT_S,
         .dir = run_dir(r),
@@ -132,28 +156,27 @@ static void take_result(struct job *job)
     struct run *r = job->opaque;
     char *dir = run_dir(r), *com1 = xasprintf("%s/com1.txt", dir);
     char *console = read_file(com1, NULL);
-    if (r->storm)
-        parse_storm(r, console ? console : "");
-    else
+    if (r->guest)
         parse_exits(r, console ? console : "");
+    else
+        parse_storm(r, console ? console : "");
     if (!job->ok)
         r->failure = job->timed_out ? xasprintf("timed out") : job->output;
     else if (!r->count)
         r->failure = xasprintf("no figures on the console; see %s", com1);
     fprintf(stderr, "  %-5s %-6s %-10s %s  %4.1f s\n", emu_titles[r->emu], mode_names[r->mode],
-            r->storm ? STORM : "exits", r->failure ? r->failure : "ok", job->seconds);
+            r->guest ? "exits" : STORM, r->failure ? r->failure : "ok", job->seconds);
     free(console);
     free(com1);
     free(dir);
 }
 
-static const struct target *target_of(const char *name)
+static const struct target *target_of(enum run_mode mode, const char *name)
 {
-    for (unsigned i = 0; i < sizeof(targets) / sizeof(targets[0]); i++) {
-        if (!strcmp(targets[i].name, name))
-            return &targets[i];
-    }
-    return NULL;
+    const struct target *t = targets_of(mode);
+    while (t->name && strcmp(t->name, name))
+        t++;
+    return t->name ? t : NULL;
 }
 
 static const struct op *find(const struct run *r, const char *name)
@@ -233,12 +256,12 @@ static int compare(const struct run *native, const struct run *mode, struct text
 {
     int missed = 0;
     if (native->failure || mode->failure) {
-        text_printf(out, "%-20s failed\n", native->storm ? STORM : "exits");
+        text_printf(out, "%-20s failed\n", native->guest ? "exits" : STORM);
         return 0;
     }
     for (int i = 0; i < native->count; i++) {
         const struct op *n = &native->ops[i], *m = find(mode, n->name);
-        const struct target *t = mode->mode == MODE_TRAP ? target_of(n->name) : NULL;
+        const struct target *t = target_of(mode->mode, n->name);
         if (!m)
             continue;
         table_row(n, m, t, out);
@@ -267,37 +290,45 @@ static int emulator_table(const struct run *runs, struct text *out, cJSON *json)
 /* Of each emulator: the guest of exits natively and in the mode, then Minnow likewise. */
 #define RUNS_EACH 4
 
-static int plan(struct run *runs, enum run_mode mode)
+static int plan(struct run *runs, enum run_mode mode, const char *vmm_options)
 {
+    const char *guest = mode == MODE_PARA ? PV_GUEST : GUEST;
     int count = 0;
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int i = 0; i < RUNS_EACH && !pair_problem((enum emu_kind)e, mode); i++)
-            runs[count++] = (struct run){
-                .emu = (enum emu_kind)e, .mode = i % 2 ? mode : MODE_NATIVE, .storm = i / 2};
+            runs[count++] = (struct run){.emu = (enum emu_kind)e,
+                                         .mode = i % 2 ? mode : MODE_NATIVE,
+                                         .guest = i / 2 ? NULL : guest,
+                                         .options = vmm_options};
     }
     return count;
 }
 
 static const char usage[] =
-    "usage: tv-bench-exits [--mode=trap|para|vtx|svm]\n"
-    "Compares the bare machine with a mode (default trap, which has targets) in both emulators.\n"
-    "In mode para the guest has recorded no site: CLI, STI and all that trap are emulated, and "
-    "what\n"
-    "does not trap (PUSHF, POPF, SGDT, ...) runs as it is, at the bare machine's price.\n"
+    "usage: tv-bench-exits [--mode=trap|para|vtx|svm] [--opts=OPTIONS]\n"
+    "Compares the bare machine with a mode (default trap; trap and para have targets) in both\n"
+    "emulators. Mode para has a guest of its own, whose sensitive instructions are recorded "
+    "sites.\n"
+    "OPTIONS are words for the VMM: --opts=pv=-batch measures para without its queue.\n"
     "Exit status 1 when a run failed; a missed target is only marked.\n";
 
-static enum run_mode options(int argc, char **argv)
+static enum run_mode options(int argc, char **argv, const char **vmm_options)
 {
-    static const struct option known[] = {{"mode", 1, NULL, 'm'}, {"help", 0, NULL, 'h'}, {0}};
+    static const struct option known[] = {
+        {"mode", 1, NULL, 'm'}, {"opts", 1, NULL, 'o'}, {"help", 0, NULL, 'h'}, {0}};
     int mode = MODE_TRAP;
-    for (int c; (c = getopt_long(argc, argv, "m:h", known, NULL)) != -1;) {
+    *vmm_options = NULL;
+    for (int c; (c = getopt_long(argc, argv, "m:o:h", known, NULL)) != -1;) {
         if (c == 'h') {
             fputs(usage, stdout);
             exit(0);
         }
-        if (c != 'm')
+        if (c == 'o')
+            *vmm_options = *optarg ? optarg : NULL;
+        else if (c != 'm')
             exit(STATUS_USAGE);
-        mode = mode_by_name(optarg);
+        else
+            mode = mode_by_name(optarg);
         if (mode <= MODE_NATIVE)
             die(STATUS_USAGE, "'%s' is not a mode that can be compared with native", optarg);
     }
@@ -310,7 +341,9 @@ int main(int argc, char **argv)
 {
     struct run runs[EMU_KINDS * RUNS_EACH];
     struct job jobs[EMU_KINDS * RUNS_EACH];
-    const int count = plan(runs, options(argc, argv));
+    const char *vmm_options;
+    const enum run_mode mode = options(argc, argv, &vmm_options);
+    const int count = plan(runs, mode, vmm_options);
     struct text table = {0};
     cJSON *json = cJSON_CreateArray();
     int missed = 0, failed = 0;

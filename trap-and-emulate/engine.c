@@ -88,6 +88,9 @@ const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
     sw->vcpu = vcpu;
     sw->policy = policy;
     sw->gdt_stale = true;
+    sw->short_ways = true;
+    sw->kernel_flags = &vcpu->eflags;
+    sw->kernel_cr2 = &vcpu->cr2;
     const char *why = set_up(sw);
     if (why) {
         release(vcpu);
@@ -269,7 +272,7 @@ void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too)
     if (global_too)
         shadow_drop_all(&sw->shadow);
     else
-        shadow_switch(&sw->shadow);
+        shadow_switch(&sw->shadow, false);
     sw_fast_translations_changed(sw, global_too);
     if (sw->policy->window)
         window_revalidate(sw, global_too);

@@ -43,9 +43,11 @@ struct sw_policy {
     void (*detach)(struct sw *sw);
     void (*before_entry)(struct sw *sw); /* canonical state to what the guest reads in memory */
     void (*after_exit)(struct sw *sw);   /* and back */
+    void (*settle)(struct sw *sw); /* a page fault of the guest kernel is about to be looked at */
     /* A software interrupt gate of the VMM was used by the guest kernel. Returns true when the
      * policy knows it and has filled *exit. */
     bool (*gate)(struct sw *sw, uint8_t vector, struct exit *exit);
+    bool (*own_gate)(uint8_t vector); /* is it one of those? */
 };
 
 enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
@@ -61,6 +63,10 @@ struct sw {
     struct vcpu *vcpu;
     const struct sw_policy *policy;
     void *policy_state;
+
+    bool short_ways;        /* fast.h may serve this guest */
+    uint32_t *kernel_flags; /* where EFLAGS.IF and IOPL of the guest kernel are while it runs */
+    uint32_t *kernel_cr2;   /* where it reads CR2, if not in the vCPU */
 
     struct shadow shadow;
     uint64_t *gdt[2];     /* indexed by enum shadow_root_id: DPL raised to 3, or as in the guest */

@@ -8,43 +8,17 @@
 ; as if nothing had happened.
 ;
 ; Guest memory is touched between fast_guest and fast_guest_end only: a page fault there continues at
-; fast_guest_fault, one behind fast_deliver at fast_deliver_fault.
+; fast_guest_fault, one between fast_deliver and its end at fast_deliver_fault.
 
 bits 32
-%include "vcpu.inc"
-%include "fast.inc"
+%include "stub.inc"
 
-HOST_DS equ 0xFFE8
-VMM_BASE equ 0xF0000000
-
-FL_R1 equ 0x2
-FL_TF equ 0x100
-FL_IF equ 0x200
-FL_IOPL equ 0x3000
-FL_NT equ 0x4000
-FL_RF equ 0x10000
-FL_VM equ 0x20000
-FL_NATIVE equ 0x244CD5          ; CF PF AF ZF SF DF OF NT AC ID, as in engine.h
-
-VEC_UD equ 6
-
-F_DS equ 512
-F_ES equ 516
-F_FS equ 520
-F_GS equ 524
-F_VECTOR equ 528
-F_EIP equ 536
-F_ESP equ 548
-
-extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, host_stubs
-extern sw_lean, sw_lean_in, sw_lean_out, sw_lean_page_fault
-global fast_bp, fast_gp, fast_pf, fast_int_stubs
+extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, fast_deliver
+extern sw_lean, sw_lean_in, sw_lean_out
+global fast_bp, fast_gp, fast_slow
 global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_ud, fast_from_cr
 global fast_ports, fast_lean, fast_lean_bp
-global fast_guest, fast_guest_fault, fast_deliver, fast_guest_end, fast_deliver_fault
-
-; A member of the state: no register is needed for its address.
-%define FAST(member) ss:sw_fast + FAST_ %+ member
+global fast_guest, fast_guest_end, fast_guest_fault
 
 section .text
 
@@ -74,16 +48,18 @@ section .text
 
 align 16
 fast_bp:
-        push eax                        ; where others have an error code
+        push dword 3                    ; the vector, where others have an error code
         FIND_SITE FAST_BP_SITE, bp_slow
         add ecx, FAST_BP_SITE
         jmp dword [ss:sw_fast + ecx + SITE_HANDLER]
 
+; On the stack: the vector, EAX, ECX.
+fast_slow:
 bp_slow:
         pop ecx
         pop eax
-        mov dword [esp], 0
-        push dword 3
+        push dword [esp]
+        mov dword [esp + 4], 0
         jmp trap_common
 
 align 16
@@ -113,9 +89,10 @@ gp_slow:
 align 16
 fast_cli:
         mov eax, [ss:sw_fast + ecx + SITE_NEXT]
-        mov ecx, [ss:current_vcpu]
         mov [esp + S_EIP], eax
-        and dword [ss:ecx + V_EFLAGS], ~(FL_IF | FL_RF)
+        mov ecx, [FAST(FLAGS)]
+        and dword [ss:ecx], ~(FL_IF | FL_RF)
+        mov ecx, [ss:current_vcpu]
         mov byte [ss:ecx + V_INT_SHADOW], 0
         SITE_DONE FLAGS
 
@@ -128,11 +105,14 @@ fast_sti:
         mov ecx, [ss:current_vcpu]
         mov [esp + S_EIP], eax
         mov [ss:ecx + V_EIP], eax
-        test dword [ss:ecx + V_EFLAGS], FL_IF
+        push edx
+        mov edx, [FAST(FLAGS)]
+        test dword [ss:edx], FL_IF
         setz al
         mov [ss:ecx + V_INT_SHADOW], al
-        or dword [ss:ecx + V_EFLAGS], FL_IF
-        and dword [ss:ecx + V_EFLAGS], ~FL_RF
+        or dword [ss:edx], FL_IF
+        and dword [ss:edx], ~FL_RF
+        pop edx
         SITE_DONE FLAGS
 
 align 16
@@ -144,7 +124,8 @@ fast_pushf:
         push edx
         mov edx, [ss:current_vcpu]
         mov byte [ss:edx + V_INT_SHADOW], 0
-        mov edx, [ss:edx + V_EFLAGS]
+        mov edx, [FAST(FLAGS)]
+        mov edx, [ss:edx]
         and edx, FL_IF | FL_IOPL
         or edx, FL_R1
         push ecx
@@ -177,13 +158,14 @@ fast_popf:
         mov [esp + S_ESP + 4], eax
         mov ecx, [ss:sw_fast + ecx + SITE_NEXT]
         mov [esp + S_EIP + 4], ecx
-        mov ecx, [ss:current_vcpu]
-        mov eax, [ss:ecx + V_EFLAGS]
+        mov ecx, [FAST(FLAGS)]
+        mov eax, [ss:ecx]
         and eax, ~(FL_IF | FL_IOPL | FL_RF)
-        mov [ss:ecx + V_EFLAGS], eax
+        mov [ss:ecx], eax
         mov eax, edx
         and eax, FL_IF | FL_IOPL
-        or [ss:ecx + V_EFLAGS], eax
+        or [ss:ecx], eax
+        mov ecx, [ss:current_vcpu]
         mov byte [ss:ecx + V_INT_SHADOW], 0
         and edx, FL_NATIVE
         or edx, FL_IF | FL_R1
@@ -253,8 +235,9 @@ fast_iret:
         mov eax, edx
         and eax, FL_IF | FL_IOPL
         or eax, FL_R1
-.flags: mov ecx, [ss:current_vcpu]
-        mov [ss:ecx + V_EFLAGS], eax    ; the native bits are collected at the next exit
+.flags: mov ecx, [FAST(FLAGS)]
+        mov [ss:ecx], eax               ; the native bits are collected at the next exit
+        mov ecx, [ss:current_vcpu]
         mov byte [ss:ecx + V_INT_SHADOW], 0
         and edx, FL_NATIVE
         or edx, FL_IF | FL_R1
@@ -265,6 +248,20 @@ fast_iret:
         pop eax
         add esp, 4
         iretd
+
+fast_guest_end:
+
+; A page fault in the guest's memory.
+align 16
+fast_guest_fault:
+        mov eax, cr2
+        or eax, 1
+        mov [FAST(COLD)], eax
+
+; A site's short way that ends after EDX was pushed.
+fast_abort:
+        pop edx
+        jmp bp_slow
 
 ; An undefined instruction. The CPU saw a breakpoint: EIP is one byte behind its begin.
 align 16
@@ -296,239 +293,6 @@ from_cr_%1:
         FROM_CR ebp, {mov ebp, eax}
         FROM_CR esi, {mov esi, eax}
         FROM_CR edi, {mov edi, eax}
-
-; --- events that go to the guest kernel ---
-
-; After these pushes; ECX holds the vector times 32.
-%define D_ECX 4
-%define D_EAX 8
-%define D_ERROR 12
-%define D_EIP 16
-%define D_CS 20
-%define D_EFLAGS 24
-%define D_ESP 28
-%define D_SS 32
-
-; %1: 1 when there is an error code to push
-%macro DELIVER 1
-        mov eax, [ss:sw_fast + ecx + FAST_GATE + GATE_ENTRY]
-        mov edx, [ss:eax]
-        cmp edx, [ss:sw_fast + ecx + FAST_GATE + GATE_LOW]
-        jne fast_deliver_abort
-        mov edx, [ss:eax + 4]
-        cmp edx, [ss:sw_fast + ecx + FAST_GATE + GATE_HIGH]
-        jne fast_deliver_abort
-        test byte [esp + D_EFLAGS + 2], FL_VM >> 16
-        jnz fast_deliver_abort          ; QEMU lets programs IRET to virtual-8086 mode
-        cmp dword [FAST(LEVEL)], LEVEL_USER
-        jne %%kernel
-        mov edx, [esp + D_CS]
-        cmp dx, [FAST(USER_CS)]
-        jne fast_deliver_abort
-        mov edx, [esp + D_SS]
-        cmp dx, [FAST(USER_SS)]
-        jne fast_deliver_abort
-        mov eax, [FAST(TSS)]
-        mov edx, [ss:eax + 4]
-        cmp dx, [FAST(SS0)]
-        jne fast_deliver_abort
-        mov eax, [ss:eax]               ; ESP0
-        sub eax, 20 + 4 * %1
-        cmp eax, VMM_BASE - 24
-        ja fast_deliver_abort
-        mov edx, [FAST(KERNEL_CR3)]
-        mov cr3, edx
-        mov edx, [FAST(USER_SS)]
-        mov [ss:eax + 16 + 4 * %1], edx
-        mov edx, [esp + D_ESP]
-        mov [ss:eax + 12 + 4 * %1], edx
-        mov edx, [esp + D_EFLAGS]
-        and edx, FL_NATIVE | FL_TF
-        or edx, [FAST(USER_FLAGS)]
-        or edx, [ss:sw_fast + ecx + FAST_GATE + GATE_SET]
-        mov [ss:eax + 8 + 4 * %1], edx
-        mov edx, [FAST(USER_CS)]
-        mov [ss:eax + 4 + 4 * %1], edx
-        mov edx, [esp + D_EIP]
-        mov [ss:eax + 4 * %1], edx
-%if %1
-        mov edx, [esp + D_ERROR]
-        mov [ss:eax], edx
-%endif
-        mov edx, [FAST(KERNEL_CS_REAL)] ; nothing can fail from here on
-        mov [esp + D_CS], edx
-        mov edx, [FAST(KERNEL_SS_REAL)]
-        mov [esp + D_SS], edx
-        lgdt [FAST(KERNEL_GDTR)]
-        mov dword [FAST(LEVEL)], LEVEL_KERNEL
-        mov dword [FAST(CROSSED)], 1
-%%done: mov [esp + D_ESP], eax
-        mov eax, [ss:sw_fast + ecx + FAST_GATE + GATE_EIP]
-        mov [esp + D_EIP], eax
-        mov eax, [ss:sw_fast + ecx + FAST_GATE + GATE_COUNTER]
-        inc dword [ss:eax]
-        and dword [esp + D_EFLAGS], ~(FL_TF | FL_NT | FL_RF)
-        mov edx, [ss:sw_fast + ecx + FAST_GATE + GATE_KEEP]
-        mov eax, [ss:current_vcpu]
-        and [ss:eax + V_EFLAGS], edx
-        mov byte [ss:eax + V_INT_SHADOW], 0
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
-%%kernel:
-        cmp dword [FAST(LEVEL)], LEVEL_KERNEL
-        jne fast_deliver_abort
-        mov edx, [esp + D_CS]
-        cmp dx, [FAST(KERNEL_CS_REAL)]
-        jne fast_deliver_abort
-        mov edx, [esp + D_SS]
-        cmp dx, [FAST(KERNEL_SS_REAL)]
-        jne fast_deliver_abort
-        mov eax, [esp + D_ESP]
-        sub eax, 12 + 4 * %1
-        cmp eax, VMM_BASE - 16
-        ja fast_deliver_abort
-        mov edx, [ss:current_vcpu]
-        mov edx, [ss:edx + V_EFLAGS]
-        and edx, FL_IF | FL_IOPL
-        or edx, FL_R1
-        or edx, [ss:sw_fast + ecx + FAST_GATE + GATE_SET]
-        push eax
-        mov eax, [esp + D_EFLAGS + 4]
-        and eax, FL_NATIVE | FL_TF
-        or edx, eax
-        pop eax
-        mov [ss:eax + 8 + 4 * %1], edx
-        mov edx, [FAST(KERNEL_CS)]
-        mov [ss:eax + 4 + 4 * %1], edx
-        mov edx, [esp + D_EIP]
-        mov [ss:eax + 4 * %1], edx
-%if %1
-        mov edx, [esp + D_ERROR]
-        mov [ss:eax], edx
-%endif
-        jmp %%done
-%endmacro
-
-align 16
-fast_deliver:
-        DELIVER 0
-
-align 16
-deliver_error:
-        DELIVER 1
-fast_guest_end:
-
-; The guest kernel's stack is not there; perhaps only its shadow is not.
-fast_deliver_fault:
-        mov eax, cr2
-        or eax, 1
-        mov [FAST(COLD)], eax
-
-; Nothing has been changed but the root, perhaps. ECX: vector times 32.
-fast_deliver_abort:
-        mov eax, [FAST(USER_CR3)]
-        cmp dword [FAST(LEVEL)], LEVEL_USER
-        je .root
-        mov eax, [FAST(KERNEL_CR3)]
-.root:  cmp dword [FAST(LEVEL)], LEVEL_OFF
-        je .same
-        mov cr3, eax
-.same:  shr ecx, 5
-        mov [ss:slow_vector], ecx
-        pop edx
-        pop ecx
-        pop eax
-        push dword [ss:slow_vector]
-        jmp trap_common
-
-; A page fault in the guest's memory.
-align 16
-fast_guest_fault:
-        mov eax, cr2
-        or eax, 1
-        mov [FAST(COLD)], eax
-
-; A site's short way that ends after EDX was pushed.
-fast_abort:
-        pop edx
-        jmp bp_slow
-
-; Entries of the IDT for exceptions without an error code and for INT n.
-%macro INT_STUB 1
-align 16
-fast_int_%1:
-        push eax                        ; where others have an error code
-        push eax
-        push ecx
-        push edx
-        mov ecx, %1 * 32
-        jmp fast_deliver
-%endmacro
-%assign v 0
-%rep 256
-        INT_STUB v
-%assign v v + 1
-%endrep
-
-section .rodata
-align 4
-fast_int_stubs:
-%assign v 0
-%rep 256
-        dd fast_int_ %+ v
-%assign v v + 1
-%endrep
-section .text
-
-; --- page faults: C decides ---
-
-align 16
-fast_pf:
-        push eax
-        push ecx
-        push edx
-        cmp dword [FAST(LEVEL)], LEVEL_OFF
-        je pf_slow
-        test byte [esp + D_CS], 3
-        jz pf_slow
-        push ds
-        push es
-        mov ecx, HOST_DS
-        mov ds, ecx
-        mov es, ecx
-        mov ecx, [esp + D_ERROR + 8]
-        push ebx
-        mov ebx, esp
-        mov esp, [host_esp]
-        cld
-        push ecx
-        call sw_lean_page_fault
-        mov esp, ebx
-        pop ebx
-        pop es
-        pop ds
-        cmp eax, 1
-        jb pf_slow
-        ja .guest
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
-.guest: mov eax, [FAST(PF_ERROR)]
-        mov [esp + D_ERROR], eax
-        mov ecx, 14 * 32
-        jmp deliver_error
-
-pf_slow:
-        pop edx
-        pop ecx
-        pop eax
-        push dword 14
-        jmp trap_common
 
 ; --- port I/O: C does it, and never sees the guest's registers ---
 
@@ -689,7 +453,3 @@ fast_ports:
 fast_from_cr:
         dd from_cr_eax, from_cr_ecx, from_cr_edx, from_cr_ebx
         dd from_cr_esp, from_cr_ebp, from_cr_esi, from_cr_edi
-
-section .bss
-alignb 4
-slow_vector: resd 1

@@ -1,4 +1,4 @@
-/* The short ways' tables, and those of them that are in C; see fast.h for the idea. */
+/* The short ways' tables; see fast.h for the idea. */
 #include "fast.h"
 
 #include <string.h>
@@ -21,7 +21,8 @@ _Static_assert(AT(user_flags) == 80 && AT(pf_error) == 84 && AT(count_flags) == 
 _Static_assert(AT(count_iret) == 92 && AT(count_soft_int) == 96, "fast.inc");
 _Static_assert(AT(count_exception) == 100 && AT(count_fill) == 104, "fast.inc");
 _Static_assert(AT(count_cr) == 108 && AT(cold) == 112 && AT(handled) == 116, "fast.inc");
-_Static_assert(AT(gate) == 128 && AT(bp_site) == 8320 && AT(gp_site) == 24704, "fast.inc");
+_Static_assert(AT(flags) == 120, "fast.inc");
+_Static_assert(AT(gate) == 256 && AT(bp_site) == 8448 && AT(gp_site) == 24832, "fast.inc");
 _Static_assert(sizeof(struct fast_gate) == 32 && sizeof(struct fast_site) == 16, "fast.inc");
 _Static_assert(FL_NATIVE == 0x244CD5, "fast.asm");
 
@@ -40,8 +41,8 @@ void fast_lean_bp(void);
 extern void (*const fast_from_cr[8])(void);     /* by register */
 extern void (*const fast_ports[2][2][5])(void); /* by OUT, port in DX, bytes */
 extern void (*const fast_int_stubs[256])(void);
-extern char fast_guest[], fast_guest_fault[];
-extern char fast_deliver[], fast_guest_end[], fast_deliver_fault[];
+extern char fast_guest[], fast_guest_end[], fast_guest_fault[];
+extern char fast_deliver[], fast_deliver_end[], fast_deliver_fault[];
 
 /* Exceptions that are the guest's own business in all cases, and have no error code. */
 #define BOUNCED                                                                                    \
@@ -49,14 +50,13 @@ extern char fast_deliver[], fast_guest_end[], fast_deliver_fault[];
 
 /* What an entry that was not learned is compared with: never equal. */
 static const uint32_t no_entry[2] = {0, 0};
-#define NOT_LEARNED 1u
 #define GATE_PRESENT 0x8000u /* in its upper half */
 
 static void forget_gate(unsigned vector)
 {
     struct fast_gate *gate = &sw_fast.gate[vector];
     gate->entry = no_entry;
-    gate->low = NOT_LEARNED;
+    gate->low = GATE_NOT_LEARNED;
 }
 
 /* --- which segments belong to the levels --- */
@@ -133,21 +133,22 @@ static void learn_level(struct sw *sw)
 
 void sw_fast_loaded(struct sw *sw)
 {
-    if (!sw->policy->window)
+    if (!sw->short_ways)
         return;
     if (sw_fast.sw != sw) {
         memset(&sw_fast, 0, sizeof(sw_fast));
         sw_fast.sw = sw;
         for (unsigned v = 0; v < 256; v++)
             forget_gate(v);
+        sw_fast.flags = sw->kernel_flags;
         sw_fast_forget_tables();
         gdtr_set(&sw_fast.kernel_gdtr, sw->gdt[SHADOW_KERNEL]);
         gdtr_set(&sw_fast.user_gdtr, sw->gdt[SHADOW_USER]);
         sw_fast.kernel_cr3 = shadow_cr3(&sw->shadow, SHADOW_KERNEL);
         sw_fast.user_cr3 = shadow_cr3(&sw->shadow, SHADOW_USER);
-        host_fixups[1] = (struct host_fixup){(uint32_t)fast_guest, (uint32_t)fast_deliver,
+        host_fixups[1] = (struct host_fixup){(uint32_t)fast_guest, (uint32_t)fast_guest_end,
                                              (uint32_t)fast_guest_fault, false};
-        host_fixups[2] = (struct host_fixup){(uint32_t)fast_deliver, (uint32_t)fast_guest_end,
+        host_fixups[2] = (struct host_fixup){(uint32_t)fast_deliver, (uint32_t)fast_deliver_end,
                                              (uint32_t)fast_deliver_fault, false};
         host_gate_take(VEC_BP, fast_bp, true);
         host_gate_take(VEC_GP, fast_gp, false);
@@ -198,6 +199,9 @@ void sw_fast_collect(struct sw *sw)
         const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
         vcpu->seg[SREG_CS] = mine[0];
         vcpu->seg[SREG_SS] = mine[1];
+        if (sw->user)
+            vcpu->eflags =
+                (vcpu->eflags & ~(FL_IF | FL_IOPL)) | (sw_fast.user_flags & (FL_IF | FL_IOPL));
         sw->loaded_sel[SREG_CS] = (uint16_t)(sw->user ? sw_fast.user_cs : sw_fast.kernel_cs_real);
         sw->loaded_sel[SREG_SS] = (uint16_t)(sw->user ? sw_fast.user_ss : sw_fast.kernel_ss_real);
         sw_fast.crossed = 0;
@@ -397,11 +401,12 @@ static void learn_tss(struct sw *sw)
 }
 
 /* No vector that the host uses itself. */
-static bool may_take(unsigned vector, bool soft)
+static bool may_take(const struct sw *sw, unsigned vector, bool soft)
 {
     if (!soft)
         return vector < 32 && (BOUNCED >> vector & 1);
-    return vector >= HOST_IRQ_BASE + 16;
+    return vector >= HOST_IRQ_BASE + 16 &&
+           !(sw->policy->own_gate && sw->policy->own_gate((uint8_t)vector));
 }
 
 static uint32_t *counter_of(unsigned vector)
@@ -414,7 +419,8 @@ static bool fits(uint32_t low, uint32_t high, bool soft)
 {
     const uint32_t type = high >> 8 & (SEG_S | SEG_TYPE);
     return (type == SYS_INT_GATE32 || type == SYS_TRAP_GATE32) && (high & GATE_PRESENT) &&
-           low >> 16 == sw_fast.kernel_cs && low != NOT_LEARNED && (!soft || (high >> 13 & 3) == 3);
+           low >> 16 == sw_fast.kernel_cs && low != GATE_NOT_LEARNED &&
+           (!soft || (high >> 13 & 3) == 3);
 }
 
 static void list_gate(unsigned vector)
@@ -431,7 +437,7 @@ void sw_fast_learn_gate(struct sw *sw, unsigned vector, bool soft)
     struct fast_gate *gate = &sw_fast.gate[vector];
     const gva_t gva = vcpu->idtr.base + vector * 8;
     if (sw_fast.sw != sw || !sw_fast.have_kernel || vector * 8 + 7 > vcpu->idtr.limit ||
-        (vector != VEC_PF && !may_take(vector, soft)))
+        (vector != VEC_PF && !may_take(sw, vector, soft)))
         return;
     if (gate->entry[0] == gate->low && gate->entry[1] == gate->high)
         return;
@@ -485,203 +491,4 @@ void sw_fast_count(struct sw *sw)
         sw->vcpu->exit_count[counts[i].reason] += *counts[i].count;
         *counts[i].count = 0;
     }
-}
-
-/* --- in C --- */
-
-/* What the stub does next. */
-enum lean { LEAN_SLOW, LEAN_RESUME, LEAN_BOUNCE };
-
-uint32_t sw_lean_page_fault(uint32_t error);
-uint32_t sw_lean_page_fault(uint32_t error)
-{
-    struct sw *sw = sw_fast.sw;
-    const bool user = sw_fast.level == FAST_USER;
-    const gva_t gva = read_cr2();
-    gpa_t gpa;
-    if (!user && (error & PF_I))
-        return LEAN_SLOW; /* the code window's */
-    switch (shadow_fault(&sw->shadow, user ? SHADOW_USER : SHADOW_KERNEL, gva, error,
-                         &sw_fast.pf_error, &gpa)) {
-    case SHADOW_FILLED:
-        sw_fast.count_fill++;
-        if (sw->shadow.stale) { /* the pool was empty: everything has been dropped */
-            write_cr3(user ? sw_fast.user_cr3 : sw_fast.kernel_cr3);
-            sw->shadow.stale = false;
-        }
-        return LEAN_RESUME;
-    case SHADOW_FAULT:
-        if (sw_fast.gate[VEC_PF].low == NOT_LEARNED)
-            return LEAN_SLOW;
-        sw->vcpu->cr2 = gva;
-        return LEAN_BOUNCE;
-    default:
-        return LEAN_SLOW;
-    }
-}
-
-/* An interrupt that the guest cannot take now waits for the instruction that enables it. */
-static inline bool irq_is_due(struct vcpu *vcpu)
-{
-    if (!devices_irq_pending(&vcpu->vm->dev))
-        return false;
-    sw_fast.irq_waits = true;
-    return vcpu->eflags & FL_IF;
-}
-
-#define FROM_STUB __attribute__((regparm(3))) /* arguments in EAX, EDX, ECX */
-
-/* Done: has the loop anything to look at before the guest goes on? */
-static uint32_t lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
-{
-    vcpu->eip += insn->len;
-    vcpu->int_shadow = 0;
-    vcpu->eflags &= ~FL_RF;
-    vcpu->exit_count[reason]++;
-    if (!host_work && !irq_is_due(vcpu) && !vcpu->dirty && !sw_fast.sw->shadow.stale &&
-        !sw_fast.sw->gdt_stale)
-        return LEAN_RESUME;
-    sw_fast.handled = true;
-    return LEAN_SLOW;
-}
-
-/* What the stubs of IN and OUT call. Port I/O of a guest kernel is always allowed. */
-uint32_t FROM_STUB sw_lean_in(uint32_t port, uint32_t size);
-void FROM_STUB sw_lean_out(uint32_t port, uint32_t size, uint32_t value);
-
-static inline void port_done(struct vcpu *vcpu, uint32_t port)
-{
-    vcpu->int_shadow = 0;
-    vcpu->eflags &= ~FL_RF;
-    vcpu->exit_count[EXIT_IO]++;
-    if (port_needs_a_look((uint16_t)port))
-        host_work = true;
-    if (irq_is_due(vcpu) || host_work || vcpu->vm->stopped)
-        sw_fast.handled = true;
-}
-
-/* What is above the size does not count. */
-uint32_t FROM_STUB sw_lean_in(uint32_t port, uint32_t size)
-{
-    struct vcpu *vcpu = sw_fast.sw->vcpu;
-    const uint32_t value = devices_in(&vcpu->vm->dev, (uint16_t)port, size);
-    port_done(vcpu, port);
-    return value;
-}
-
-void FROM_STUB sw_lean_out(uint32_t port, uint32_t size, uint32_t value)
-{
-    struct vcpu *vcpu = sw_fast.sw->vcpu;
-    devices_out(&vcpu->vm->dev, (uint16_t)port, size, value);
-    port_done(vcpu, port);
-}
-
-/* The root that the CPU has stays the same, with other tables in it. */
-static void lean_cr3(struct vcpu *vcpu, uint32_t value)
-{
-    struct shadow *shadow = &sw_fast.sw->shadow;
-    vcpu->cr3 = value;
-    sw_tlb_flush_all(vcpu, false);
-    write_cr3(sw_fast.kernel_cr3);
-    shadow->stale = false;
-}
-
-/* CR0 where only MP, EM and TS change: the host's follow, and nothing else depends on them. */
-static uint32_t lean_cr0(struct vcpu *vcpu, const struct insn *insn, uint32_t value)
-{
-    const uint32_t reach = CR0_MP | CR0_EM | CR0_TS;
-    if ((value ^ vcpu->cr0) & ~reach)
-        return LEAN_SLOW;
-    if (value != vcpu->cr0)
-        write_cr0((read_cr0() & ~reach) | (value & reach));
-    vcpu->cr0 = value;
-    return lean_done(vcpu, insn, EXIT_CR);
-}
-
-static uint32_t FROM_STUB lean_to_cr(struct vcpu *vcpu, const struct insn *insn)
-{
-    const uint32_t value = vcpu->gpr[MODRM_RM(insn->modrm)];
-    switch (MODRM_REG(insn->modrm)) {
-    case 0:
-        return lean_cr0(vcpu, insn, value);
-    case 2:
-        vcpu->cr2 = value;
-        return lean_done(vcpu, insn, EXIT_CR);
-    case 3:
-        lean_cr3(vcpu, value);
-        return lean_done(vcpu, insn, EXIT_CR);
-    default:
-        return LEAN_SLOW;
-    }
-}
-
-static uint32_t FROM_STUB lean_clts(struct vcpu *vcpu, const struct insn *insn)
-{
-    return lean_cr0(vcpu, insn, vcpu->cr0 & ~CR0_TS);
-}
-
-static uint32_t FROM_STUB lean_rdmsr(struct vcpu *vcpu, const struct insn *insn)
-{
-    return guest_rdmsr(vcpu) ? lean_done(vcpu, insn, EXIT_MSR) : LEAN_SLOW;
-}
-
-/* Only the TSC's offset matters to the engine (load_control). */
-static uint32_t FROM_STUB lean_wrmsr(struct vcpu *vcpu, const struct insn *insn)
-{
-    const uint64_t offset = vcpu->tsc_offset;
-    if (!guest_wrmsr(vcpu))
-        return LEAN_SLOW;
-    if (vcpu->tsc_offset == offset)
-        vcpu->dirty &= ~DIRTY_MSR;
-    return lean_done(vcpu, insn, EXIT_MSR);
-}
-
-static uint32_t FROM_STUB lean_rdtsc(struct vcpu *vcpu, const struct insn *insn)
-{
-    const uint64_t tsc = rdtsc() + vcpu->tsc_offset;
-    vcpu->gpr[GPR_EAX] = (uint32_t)tsc;
-    vcpu->gpr[GPR_EDX] = (uint32_t)(tsc >> 32);
-    return lean_done(vcpu, insn, EXIT_TSC);
-}
-
-static uint32_t FROM_STUB lean_cpuid(struct vcpu *vcpu, const struct insn *insn)
-{
-    guest_cpuid(vcpu);
-    return lean_done(vcpu, insn, EXIT_CPUID);
-}
-
-/* The guest may have loaded segments since the last exit; the stub has left them in the frame. */
-static void collect_segments(struct sw *sw)
-{
-    const uint32_t level = sw_fast.level;
-    sw_fast_collect(sw);
-    sw_fast.level = level;
-    sw_segments_collect(sw);
-}
-
-static uint32_t FROM_STUB lean_invlpg(struct vcpu *vcpu, const struct insn *insn)
-{
-    struct sw *sw = sw_fast.sw;
-    enum sreg seg;
-    collect_segments(sw);
-    sw_tlb_flush(vcpu, insn_operand_gva(vcpu, insn, &seg));
-    if (sw->shadow.stale && !sw->gdt_stale) {
-        write_cr3(sw_fast.kernel_cr3);
-        sw->shadow.stale = false;
-    }
-    return lean_done(vcpu, insn, EXIT_INVLPG);
-}
-
-typedef uint32_t FROM_STUB lean_handler(struct vcpu *vcpu, const struct insn *insn);
-static lean_handler *const lean_handlers[OP_COUNT] = {
-    [OP_MOV_TO_CR] = lean_to_cr, [OP_CLTS] = lean_clts,   [OP_RDMSR] = lean_rdmsr,
-    [OP_WRMSR] = lean_wrmsr,     [OP_RDTSC] = lean_rdtsc, [OP_CPUID] = lean_cpuid,
-    [OP_INVLPG] = lean_invlpg,
-};
-
-/* The handlers are those of the sites that lead here: site_of(). */
-uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn);
-uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn)
-{
-    return lean_handlers[insn->op](vcpu, insn);
 }

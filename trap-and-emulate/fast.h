@@ -42,6 +42,8 @@ struct fast_gate {
     uint32_t listed; /* in sw_fast.listed */
 };
 
+#define GATE_NOT_LEARNED 1u /* low of a gate that is not in use: no gate looks like this */
+
 struct fast_site {
     uint32_t eip; /* that the trap reports */
     void (*handler)(void);
@@ -72,8 +74,9 @@ struct sw_fast {
     uint32_t user_flags;                  /* of the running program: the vCPU's part of EFLAGS */
     uint32_t pf_error;                    /* of a page fault that goes to the guest */
     uint32_t count_flags, count_iret, count_soft_int, count_exception, count_fill, count_cr;
-    uint32_t cold; /* where the kernel's stack had no shadow, | 1; 0: nowhere */
-    bool handled;  /* lean code has done what there was to do: no exit is left to classify */
+    uint32_t cold;   /* where the kernel's stack had no shadow, | 1; 0: nowhere */
+    bool handled;    /* lean code has done what there was to do: no exit is left to classify */
+    uint32_t *flags; /* sw->kernel_flags */
 
     /* From here on only C looks. */
     struct sw *sw; /* whose state this is */
@@ -111,6 +114,12 @@ void sw_fast_forget_tables(void);
 void sw_fast_forget_levels(void); /* a new GDT */
 void sw_fast_translations_changed(struct sw *sw, bool global_too);
 void sw_fast_translation_changed(struct sw *sw, gva_t gva);
+/* May a table of the short ways be on this page? */
+static inline bool sw_fast_uses_page(gva_t page)
+{
+    return sw_fast.table_gva[0] == page || sw_fast.table_gva[1] == page ||
+           sw_fast.table_gva[2] == page;
+}
 void sw_fast_close(struct sw *sw);
 /* Add the short ways' counts to the vCPU's. */
 void sw_fast_count(struct sw *sw);

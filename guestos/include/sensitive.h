@@ -18,6 +18,7 @@
 #define PV_NOP5 ".byte 0x0F, 0x1F, 0x44, 0x00, 0x00\n\t"
 #define PV_NOP6 ".byte 0x66, 0x0F, 0x1F, 0x44, 0x00, 0x00\n\t"
 #define PV_NOP7 ".byte 0x0F, 0x1F, 0x80, 0x00, 0x00, 0x00, 0x00\n\t"
+#define PV_NOP8 ".byte 0x0F, 0x1F, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00\n\t"
 
 /* The plain instruction, the NOP that makes it PV_SITE_LEN bytes, and the record. */
 #define PV_SITE(op, instruction, nop)                                                              \
@@ -51,8 +52,8 @@ static inline uint32_t cpu_flags(void)
 static inline void cpu_set_flags(uint32_t flags)
 {
     __asm__ volatile(PV_SITE(PV_OP_POPF, "push %%eax\n\tpopf", PV_NOP6)
+                     : "+a"(flags)
                      :
-                     : "a"(flags)
                      : "cc", "memory");
 }
 
@@ -126,8 +127,8 @@ static inline void port_out16s(uint16_t port, const void *buffer, uint32_t words
     static inline void cpu_write_cr##n(uint32_t value)                                             \
     {                                                                                              \
         __asm__ volatile(PV_SITE(write_op, "mov %%eax, %%cr" #n, PV_NOP5)                          \
+                         : "+a"(value)                                                             \
                          :                                                                         \
-                         : "a"(value)                                                              \
                          : "ecx", "cc", "memory");                                                 \
     }
 CONTROL_REGISTER(0, PV_OP_READ_CR0, PV_OP_WRITE_CR0)
@@ -148,8 +149,36 @@ static inline uint32_t cpu_read_cr2(void)
 static inline void cpu_invlpg(uint32_t va)
 {
     __asm__ volatile(PV_SITE(PV_OP_INVLPG, "invlpg (%%eax)", PV_NOP5)
+                     : "+a"(va)
                      :
-                     : "a"(va)
+                     : "ecx", "cc", "memory");
+}
+
+/* Write the page-table entry of va, which had no translation. */
+static inline void cpu_set_pte(uint32_t *pte, uint32_t value, uint32_t va)
+{
+    __asm__ volatile(PV_SITE(PV_OP_SET_PTE, "mov %%eax, (%%edx)", PV_NOP6)
+                     : "+a"(value), "+c"(va)
+                     : "d"(pte)
+                     : "cc", "memory");
+}
+
+/* Load CR3 without need for a flush: all that changed below it since its last load was flushed. */
+static inline void cpu_switch_cr3(uint32_t value)
+{
+    __asm__ volatile(PV_SITE(PV_OP_SWITCH_CR3, "mov %%eax, %%cr3", PV_NOP5)
+                     : "+a"(value)
+                     :
+                     : "ecx", "cc", "memory");
+}
+
+/* Tell that the tables below this value of CR3 are no longer in use, or have been changed without
+ * flushing while another was loaded. */
+static inline void cpu_drop_space(uint32_t value)
+{
+    __asm__ volatile(PV_SITE(PV_OP_DROP_SPACE, "", PV_NOP8)
+                     : "+a"(value)
+                     :
                      : "ecx", "cc", "memory");
 }
 

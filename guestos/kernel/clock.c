@@ -1,5 +1,8 @@
-/* Time: the timer's ticks, the TSC measured against them, and the date of the CMOS clock (MC146818
- * data sheet). */
+/*
+ * Time: the timer's ticks, the TSC measured against them, and the date of the CMOS clock (MC146818
+ * data sheet). A VMM may offer better: its own clock, and a timer that fires when it is needed
+ * instead of all the time (pv_abi.h).
+ */
 #include "kernel.h"
 #include "sensitive.h"
 
@@ -16,17 +19,65 @@
 static uint64_t first_tsc;
 static uint32_t first_tick;
 
-void clock_tick(void)
+static uint32_t tick_length; /* in TSC ticks, with the VMM's timer; 0: the 8254 counts */
+static uint64_t tick_tsc;    /* when the last tick was due */
+
+bool clock_start(void)
 {
+    struct pv_clock clock;
+    if (!pv_has(PV_HAS_TIMER) || !pv_has(PV_HAS_CLOCK))
+        return false;
+    pv_clock(&clock);
+    tick_length = clock.tsc_khz * (1000 / TICKS_PER_SECOND);
+    tick_tsc = rdtsc();
+    pv_timer(tick_tsc + tick_length, IRQ_BASE);
+    return true;
+}
+
+/* Count the ticks that are over; nobody sleeps for as long as 32 bits of the TSC. */
+static void catch_up(void)
+{
+    const uint32_t n = (uint32_t)(rdtsc() - tick_tsc) / tick_length;
+    ticks += n;
+    tick_tsc += (uint64_t)n * tick_length;
+}
+
+bool clock_tick(void)
+{
+    if (tick_length) {
+        catch_up();
+        pv_timer(tick_tsc + tick_length, IRQ_BASE);
+        return false;
+    }
     ticks++;
     if (!first_tsc) {
         first_tsc = rdtsc();
         first_tick = ticks;
     }
+    return true;
+}
+
+void clock_sleep(uint32_t n)
+{
+    if (tick_length)
+        pv_timer(tick_tsc + (uint64_t)n * tick_length, IRQ_BASE);
+}
+
+void clock_wake(void)
+{
+    if (tick_length) {
+        catch_up();
+        pv_timer(tick_tsc + tick_length, IRQ_BASE);
+    }
 }
 
 uint32_t clock_tsc_khz(void)
 {
+    struct pv_clock clock;
+    if (pv_has(PV_HAS_CLOCK)) {
+        pv_clock(&clock);
+        return clock.tsc_khz;
+    }
     uint64_t tsc = rdtsc() - first_tsc;
     uint64_t ms = (uint64_t)(ticks - first_tick) * (1000 / TICKS_PER_SECOND);
     for (; (tsc | ms) >> 32; ms >>= 1) /* a 32-bit division is enough */
@@ -60,10 +111,51 @@ static void read_clock(struct date *d)
     d->year = 2000 + number(cmos(year), binary);
 }
 
+static bool leap(uint32_t year)
+{
+    return year % 4 == 0 && (year % 100 || year % 400 == 0);
+}
+
+static void date_of(uint32_t seconds, struct date *d)
+{
+    static const uint8_t length[12] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint32_t days = seconds / 86400, n;
+    *d = (struct date){.year = 1970, .month = 1};
+    for (; days >= (n = leap(d->year) ? 366 : 365); days -= n)
+        d->year++;
+    for (; days >= (n = length[d->month - 1] + (d->month == 2 && leap(d->year))); days -= n)
+        d->month++;
+    d->day = days + 1;
+    d->hour = seconds / 3600 % 24;
+    d->minute = seconds / 60 % 60;
+    d->second = seconds % 60;
+}
+
+/* 64 by 32 bits, in two steps as on paper. */
+static uint64_t divide(uint64_t n, uint32_t by)
+{
+    const uint32_t high = (uint32_t)(n >> 32);
+    uint32_t low = (uint32_t)n, rest = high % by;
+    __asm__("divl %2" : "+a"(low), "+d"(rest) : "r"(by) : "cc");
+    return (uint64_t)(high / by) << 32 | low;
+}
+
+static void read_vmm_clock(struct date *date)
+{
+    struct pv_clock clock;
+    pv_clock(&clock);
+    const uint64_t ms = divide(rdtsc() - clock.tsc_base, clock.tsc_khz);
+    date_of(clock.wall_seconds + (uint32_t)divide(ms, 1000), date);
+}
+
 /* Two equal readings: the clock may move on between two registers. */
 void clock_date(struct date *date)
 {
     struct date again;
+    if (pv_has(PV_HAS_CLOCK)) {
+        read_vmm_clock(date);
+        return;
+    }
     for (uint32_t i = 0; i < PATIENCE && (cmos(STATUS_A) & UPDATING); i++)
         ;
     read_clock(date);

@@ -64,9 +64,9 @@ static void load_tables(void)
 #define PIC2 0xA0
 
 /* Masked first: between the words of the initialisation an interrupt would arrive on a vector of
- * the exceptions. Unmasked at last: IRQ 0 timer, 1 keyboard, 2 the second PIC, 4 serial port, and
- * 14 the disk, which is line 6 of the second PIC. */
-static void pic_init(void)
+ * the exceptions. Unmasked at last: IRQ 0 timer (if it is used), 1 keyboard, 2 the second PIC, 4
+ * serial port, and 14 the disk, which is line 6 of the second PIC. */
+static void pic_init(bool timer)
 {
     port_out8(PIC1 + 1, 0xFF);
     port_out8(PIC2 + 1, 0xFF);
@@ -78,7 +78,7 @@ static void pic_init(void)
     port_out8(PIC2 + 1, 2);
     port_out8(PIC1 + 1, 1);
     port_out8(PIC2 + 1, 1);
-    port_out8(PIC1 + 1, 0xFF & ~(1 << 0 | 1 << 1 | 1 << 2 | 1 << 4));
+    port_out8(PIC1 + 1, 0xFF & ~(timer << 0 | 1 << 1 | 1 << 2 | 1 << 4));
     port_out8(PIC2 + 1, 0xFF & ~(1 << 6));
 }
 
@@ -136,6 +136,8 @@ void cpu_init(void)
         set_gate(v, trap_stubs[v], v == 3 || v == 4 ? 3 : 0);
     set_gate(SYSCALL_VECTOR, trap_stubs[STUBS], 3);
     load_tables();
-    pic_init();
-    timer_init();
+    const bool vmm_timer = clock_start();
+    pic_init(!vmm_timer);
+    if (!vmm_timer)
+        timer_init();
 }

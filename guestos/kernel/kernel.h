@@ -133,7 +133,10 @@ void trap(struct trap_frame *tf); /* called by traps.asm for every vector */
 void trap_return(void);           /* not a function: where a new process begins */
 
 /* clock.c */
-void clock_tick(void);
+bool clock_start(void);       /* with the VMM's timer; false: there is none */
+bool clock_tick(void);        /* true: the PIC's interrupt needs its end */
+void clock_sleep(uint32_t n); /* nothing to do for n ticks, if nothing else interrupts */
+void clock_wake(void);        /* it did, or they are over */
 uint32_t clock_tsc_khz(void); /* measured since boot; 0: too early */
 void clock_date(struct date *date);
 
@@ -265,8 +268,16 @@ int kernel_bench(uint32_t op, uint32_t n, uint32_t result_va);
 
 /* virt.c: the paravirtual note, and what lies below us. */
 void virt_probe(struct hvinfo *info);
-bool pv_active(void);       /* a VMM has patched this kernel's sites */
-int32_t pv_null_call(void); /* only if pv_active(): 0 */
+bool pv_active(void);          /* a VMM has patched this kernel's sites */
+bool pv_has(uint32_t feature); /* PV_HAS_ */
+void pv_init(void);
+struct pv_clock {
+    uint32_t tsc_khz, wall_seconds; /* UTC since 1970 at tsc_base */
+    uint64_t tsc_base;
+};
+void pv_clock(struct pv_clock *clock);
+void pv_timer(uint64_t tsc, uint32_t vector); /* interrupt once, then */
+int32_t pv_null_call(void);                   /* only if pv_active(): 0 */
 
 static inline uint64_t rdtsc(void)
 {

@@ -21,6 +21,7 @@ void kernel_main(uint32_t magic, uint32_t info_pa)
     for (unsigned i = 0; i + 1 < sizeof(line) && given[i]; i++)
         line[i] = given[i];
     memory_init(info_pa);
+    pv_init();
     cpu_init();
     console_listen();
     kprintf("minnow: %u KB of memory free\n", memory_free_pages() * 4);

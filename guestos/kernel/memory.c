@@ -8,6 +8,8 @@
 #define PTE_P 0x001u
 #define PTE_W 0x002u
 #define PTE_U 0x004u
+#define PTE_A 0x020u
+#define PTE_D 0x040u
 #define PTE_G 0x100u
 #define PTE_COW 0x200u /* ours: shared until written */
 
@@ -29,6 +31,7 @@ static uint32_t total_pages, free_pages;
 static uint32_t memory_end;
 static space_t kernel_space;
 static uint32_t *stack_table; /* the page table of the kernel stacks */
+static uint32_t global;       /* PTE_G if the CPU has it: for what every space maps alike */
 uint32_t kernel_space_pa;
 
 struct boot_info {
@@ -76,7 +79,7 @@ static void *early_page(void)
 /* The boot tables map 4 MB; the kernel's own tables are built inside them, behind the kernel. */
 static void map_kernel(void)
 {
-    uint32_t r[4], global = 0;
+    uint32_t r[4];
     cpu_cpuid(1, r);
     if (r[3] & CPUID_PGE)
         global = PTE_G;
@@ -161,9 +164,10 @@ space_t space_create(void)
     return space;
 }
 
+/* Of spaces that are not loaded only new ones change, and the end of one is told. */
 void space_load(space_t space)
 {
-    cpu_write_cr3(space ? virt_to_phys(space) : kernel_space_pa);
+    cpu_switch_cr3(space ? virt_to_phys(space) : kernel_space_pa);
 }
 
 uint32_t stack_top(unsigned n)
@@ -190,7 +194,7 @@ bool stack_create(unsigned n)
             stack_free(n);
             return false;
         }
-        stack_table[(n + 1) * STACK_STRIDE - i] = virt_to_phys(page) | PTE_P | PTE_W;
+        stack_table[(n + 1) * STACK_STRIDE - i] = virt_to_phys(page) | PTE_P | PTE_W | global;
     }
     return true;
 }
@@ -205,7 +209,7 @@ static uint32_t *entry_of(space_t space, uint32_t va, bool create)
         void *table = create ? page_alloc() : NULL;
         if (!table)
             return NULL;
-        *pde = virt_to_phys(table) | PTE_P | PTE_W | PTE_U;
+        *pde = virt_to_phys(table) | PTE_P | PTE_W | PTE_U | PTE_A;
     }
     return (uint32_t *)phys_to_virt(*pde & PAGE_MASK) + (va >> 12 & 1023);
 }
@@ -225,6 +229,24 @@ bool space_map_new(space_t space, uint32_t va, bool writable)
     return true;
 }
 
+/* The accessed and dirty bits that the access will set: a VMM that is told of the entry can use it
+ * at once. */
+static uint32_t about_to(bool write)
+{
+    return PTE_A | (write ? PTE_D : 0);
+}
+
+/* A page of the current space that is used for the first time. */
+static bool map_lazily(space_t space, uint32_t va, bool write)
+{
+    uint32_t *pte = entry_of(space, va, true);
+    void *page = pte ? page_alloc() : NULL;
+    if (!page)
+        return false;
+    cpu_set_pte(pte, virt_to_phys(page) | PTE_P | PTE_U | PTE_W | about_to(write), va);
+    return true;
+}
+
 static void free_table(uint32_t *table)
 {
     for (int i = 0; i < 1024; i++) {
@@ -240,6 +262,7 @@ void space_free(space_t space)
         if (space[i] & PTE_P)
             free_table(phys_to_virt(space[i] & PAGE_MASK));
     }
+    cpu_drop_space(virt_to_phys(space));
     page_free(space);
 }
 
@@ -277,7 +300,7 @@ space_t space_copy(space_t from)
         space_free(to);
         to = NULL;
     }
-    space_load(from); /* its writable pages became read-only: flush */
+    cpu_write_cr3(virt_to_phys(from)); /* its writable pages became read-only: flush */
     return to;
 }
 
@@ -315,8 +338,9 @@ static bool break_cow(uint32_t *pte, uint32_t va)
         memcpy(page, old, PAGE_SIZE);
         page_free(old);
     }
-    *pte = virt_to_phys(page) | PTE_P | PTE_U | PTE_W;
+    *pte = virt_to_phys(page) | PTE_P | PTE_U | PTE_W | about_to(true);
     cpu_invlpg(va);
+    cpu_set_pte(pte, *pte, va); /* flushed, hence without a translation */
     return true;
 }
 
@@ -332,7 +356,7 @@ bool user_page_fault(struct process *p, uint32_t va, bool write)
     uint32_t *pte = entry_of(p->space, va, false);
     if (pte && (*pte & PTE_P))
         return write && (*pte & PTE_COW) && break_cow(pte, va);
-    return is_lazy(p, va) && space_map_new(p->space, va, true);
+    return is_lazy(p, va) && map_lazily(p->space, va, write);
 }
 
 void *space_user(space_t space, uint32_t va, bool write)

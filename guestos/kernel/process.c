@@ -76,6 +76,18 @@ void idle_ends(void)
     idle_since = 0;
 }
 
+/* Ticks until the first sleeper wants to wake up, at most a second. */
+static uint32_t first_wake(void)
+{
+    int32_t first = TICKS_PER_SECOND;
+    for (const struct process *p = processes; p < processes + PROCESSES; p++) {
+        const int32_t n = (int32_t)(p->wake_tick - ticks);
+        if (p->state == SLEEPING && p->channel == &p->wake_tick && n < first)
+            first = n;
+    }
+    return first > 0 ? (uint32_t)first : 1;
+}
+
 /* Nothing to run: wait for interrupts, whose handlers run on this stack, until one wakes somebody
  * up. */
 static struct process *idle(void)
@@ -84,8 +96,10 @@ static struct process *idle(void)
     do {
         if (!idle_since)
             idle_since = rdtsc();
+        clock_sleep(first_wake());
         cpu_sti_hlt();
         cpu_cli();
+        clock_wake();
         next = next_runnable();
     } while (!next);
     idle_ends();

@@ -73,9 +73,11 @@ static void interrupt(unsigned irq)
     if (irq)
         idle_ends();
     if (irq == 0) {
-        clock_tick();
+        const bool from_pic = clock_tick();
         wake_sleepers();
         disk_timer();
+        if (!from_pic)
+            return;
     } else if (irq == 1) {
         keyboard_interrupt();
     } else if (irq == 4) {

@@ -26,12 +26,46 @@ bool pv_active(void)
     return pv.shared.version == PV_ABI_VERSION;
 }
 
+bool pv_has(uint32_t feature)
+{
+    return pv_active() && (pv.shared.features & feature);
+}
+
+void pv_clock(struct pv_clock *clock)
+{
+    uint32_t version;
+    do {
+        version = pv.shared.clock_version;
+        clock->tsc_khz = pv.shared.tsc_khz;
+        clock->tsc_base = (uint64_t)pv.shared.tsc_base[1] << 32 | pv.shared.tsc_base[0];
+        clock->wall_seconds = pv.shared.wall_seconds;
+    } while ((version & 1) || version != pv.shared.clock_version);
+}
+
+/* This kernel reaches the memory of programs through its own mapping alone: changes of their
+ * translations may wait until they run. */
+void pv_init(void)
+{
+    pv.shared.lazy = 1;
+}
+
+static int32_t call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx)
+{
+    __asm__ volatile("call hypercall_page"
+                     : "+a"(eax), "+c"(number)
+                     : "d"(edx), "b"(ebx)
+                     : "cc", "memory");
+    return (int32_t)eax;
+}
+
 int32_t pv_null_call(void)
 {
-    int32_t result;
-    uint32_t number = PV_CALL_NULL;
-    __asm__ volatile("call hypercall_page" : "=a"(result), "+c"(number) : : "edx", "cc", "memory");
-    return result;
+    return call(PV_CALL_NULL, 0, 0, 0);
+}
+
+void pv_timer(uint64_t tsc, uint32_t vector)
+{
+    call(PV_CALL_TIMER, (uint32_t)tsc, (uint32_t)(tsc >> 32), vector);
 }
 
 #define HYPERVISOR_PRESENT 0x80000000u

@@ -44,7 +44,7 @@ static const uint8_t owners[SYSTEM_PORTS] = {
 void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size,
                   uint8_t *disk, uint32_t disk_sectors)
 {
-    *dev = (struct devices){.host = *host};
+    *dev = (struct devices){.host = *host, .oneshot = {.deadline = UINT64_MAX}};
     pic_init(&dev->pic);
     pit_init(&dev->pit, host->now_ns(host->opaque));
     uart_init(&dev->uart);
@@ -339,16 +339,31 @@ void devices_tick(struct devices *dev)
         pic_set_line(&dev->pic, IRQ_TIMER, true);
     }
     pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, t));
+    if (t >= dev->oneshot.deadline) {
+        dev->oneshot.deadline = UINT64_MAX;
+        dev->oneshot.pending = true;
+    }
+}
+
+void devices_oneshot(struct devices *dev, uint64_t deadline, uint8_t vector)
+{
+    dev->oneshot = (struct oneshot){.deadline = deadline, .vector = vector};
 }
 
 uint64_t devices_deadline(struct devices *dev)
 {
-    const uint64_t timer = pit_deadline(&dev->pit), clock = cmos_deadline(&dev->cmos);
-    return timer < clock ? timer : clock;
+    const uint64_t clock = cmos_deadline(&dev->cmos), oneshot = dev->oneshot.deadline;
+    uint64_t first = pit_deadline(&dev->pit);
+    first = clock < first ? clock : first;
+    return oneshot < first ? oneshot : first;
 }
 
 uint8_t devices_irq_ack(struct devices *dev)
 {
+    if (dev->oneshot.pending) {
+        dev->oneshot.pending = false;
+        return dev->oneshot.vector;
+    }
     return pic_ack(&dev->pic);
 }
 

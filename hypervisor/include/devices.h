@@ -124,8 +124,17 @@ struct ide {
     uint8_t block[IDE_MULTIPLE * IDE_SECTOR];
 };
 
+/* A timer that fires once, with an interrupt of its own that no PIC sees. Not part of a PC: guests
+ * reach it through their VMM only. */
+struct oneshot {
+    uint64_t deadline; /* guest time in ns, UINT64_MAX: off */
+    uint8_t vector;
+    bool pending; /* it has fired, and the CPU has not taken it yet */
+};
+
 struct devices {
     struct device_host host;
+    struct oneshot oneshot;
     struct pic pic;
     struct pit pit;
     struct uart uart;
@@ -167,11 +176,15 @@ uint64_t devices_deadline(struct devices *dev);
 /* Is an interrupt request waiting at the CPU's INTR pin? Asked before each entry to the guest. */
 static inline bool devices_irq_pending(const struct devices *dev)
 {
-    return dev->pic.intr;
+    return dev->pic.intr || dev->oneshot.pending;
 }
 
 /* The INTA cycle: returns the vector (a spurious one if the request went away). */
 uint8_t devices_irq_ack(struct devices *dev);
+
+/* Interrupt with this vector at deadline (guest time in ns; one that is over: at once). Replaces
+ * the last one; UINT64_MAX: none. */
+void devices_oneshot(struct devices *dev, uint64_t deadline, uint8_t vector);
 
 /* Input from the host: a byte for COM1, a scancode (set 1) for the keyboard.
  * Returns false when the queue is full and the byte was not taken. */

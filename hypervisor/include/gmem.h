@@ -40,6 +40,12 @@ bool guest_read(struct vcpu *vcpu, gva_t gva, void *buf, uint32_t n, unsigned ac
 bool guest_write(struct vcpu *vcpu, gva_t gva, const void *buf, uint32_t n, unsigned access,
                  struct event *fault);
 
+/* Is there RAM at gpa (page aligned)? Then it is at vm->ram + gpa. */
+static inline bool guest_has_page(const struct vm *vm, gpa_t gpa)
+{
+    return gpa < vm->ram_size && gpa - ISA_HOLE >= ISA_HOLE_END - ISA_HOLE;
+}
+
 /* The VMM's pointer to guest physical memory of n bytes, or NULL when it is not all RAM. */
 void *guest_ram(const struct vm *vm, gpa_t gpa, uint32_t n);
 

@@ -54,6 +54,9 @@ struct vmm_mode {
 
     /* Mode-specific counters as JSON members ("\"scanned\":12,"...) into buf; returns length. */
     int (*stats)(struct vcpu *vcpu, char *buf, unsigned size);
+
+    /* Records about what the mode did, at the end of a run with report=on. Optional. */
+    void (*report)(struct vcpu *vcpu);
 };
 
 /* Every mode by its number - 1 (trap 1, para 2, vtx 3, svm 4); NULL where the build has it not. */

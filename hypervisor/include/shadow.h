@@ -36,6 +36,8 @@ struct shadow_table {
     uint16_t pde;
     uint8_t root;
     uint8_t space;         /* index into spaces[], or SHADOW_SHARED */
+    bool mixed;            /* has held global entries: what becomes of them while the space is put
+                            * aside is not known */
     int16_t before, after; /* in the space's list of tables; -1: none */
 };
 
@@ -95,8 +97,16 @@ void shadow_open_page(struct shadow *shadow, enum shadow_root_id root, gva_t gva
 /* Forget one page in both roots, all of it when it is a large one (INVLPG). */
 void shadow_drop_page(struct shadow *shadow, gva_t gva);
 
-/* The guest loaded CR3: forget what its tables no longer allow, but for global pages. */
-void shadow_switch(struct shadow *shadow);
+/* The guest loaded CR3: forget what its tables no longer allow, but for global pages. keep: it has
+ * told of every change; nothing has to be looked at. */
+void shadow_switch(struct shadow *shadow, bool keep);
+
+/* The guest has mapped a page that was not mapped: enter it for programs, if they may use it and
+ * the accessed bits are set already. */
+void shadow_enter(struct shadow *shadow, gva_t gva);
+
+/* Forget what is remembered of an address space. */
+void shadow_forget_space(struct shadow *shadow, uint32_t cr3);
 
 /* Forget everything. */
 void shadow_drop_all(struct shadow *shadow);

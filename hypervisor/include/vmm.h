@@ -61,6 +61,10 @@ const char *option_switch(const char *options, const char *key, bool *on);
 uint64_t host_tsc(void);
 extern uint64_t host_tsc_hz; /* measured at boot against the PIT */
 
+/* Guest time 0 in TSC ticks, and guest time in ns at a value of the TSC since then. */
+uint64_t host_tsc_zero(void);
+uint64_t host_tsc_to_ns(uint64_t tsc);
+
 /*
  * Let host interrupts that are waiting run their handlers (STI; NOP; CLI). For modes that leave
  * the guest with the interrupt still pending (SVM, VMX without acknowledge-on-exit).

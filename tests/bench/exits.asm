@@ -1,73 +1,26 @@
 ; What one exit costs: each operation that a mode may have to intercept, many times in a row, in
 ; ticks. Run on the bare machine and in a mode; the difference is the mode's round trip.
 ;
-; One line an operation: "exit name=NAME n=N ticks=T.D". T.D is the median over BATCHES of the ticks
-; of N operations, less those of the same loop with the row's baseline in it. What an operation
-; needs to be set up (the push before a POPF, the handler of an exception) is in the figure, on the
-; bare machine too.
-;
-; The guest is the plainest there is: flat segments, one code and one data segment a level, GDT, IDT
-; and TSS on pages of their own, interrupts enabled and none coming.
-%include "common.inc"
-%include "paging.inc"
-
-BATCHES equ 7
-
-SEL_USER_CODE equ 0x20 | 3
-SEL_USER_DATA equ 0x28 | 3
-VEC_DE      equ 0
-VEC_SYSCALL equ 0x80
-VEC_RETURN  equ 0x81            ; from a program's loop to the kernel
-
-PTE_U equ 4
-PTE_READY equ PTE_P | PTE_W | PTE_U | PTE_A | PTE_D
-
-; Fresh pages, 4 MB for each row that wants to be the first to touch one; all of them lie on the
-; same 4 MB of memory.
+; bench.inc says what is printed. What an operation needs to be set up (the push before a POPF, the
+; handler of an exception) is in the figure, on the bare machine too.
 AREAS       equ 6
-AREA        equ 0x80000000
-AREA_FRAMES equ 0x1000000
-AREA_PAGES  equ 1024
+READY_AREAS equ 3
+%macro kernel_iret 0
+        iretd
+%endmacro
+%include "bench.inc"
 
 MSR_TSC equ 0x10
 MSR_SYSENTER_CS equ 0x174
-PORT_POST  equ 0x80             ; the VMM knows it and does nothing: no device's model has a part in it
 PORT_PIC   equ 0x21             ; the mask register
 PORT_GATE  equ 0x92             ; has a state of a few bits
 PORT_NONE  equ 0xEE             ; nobody's
-FLAGS_ON   equ FL_IF | 2
 
-; --- the rows ---
+section .bss
+scratch:        resd 2
 
-struc row
-.name:      resd 1
-.run:       resd 1
-.baseline:  resd 1
-.n:         resd 1              ; turns of the loop in a batch
-.units:     resd 1              ; operations a turn
-.area:      resd 1
-.on_fault:  resd 1              ; what the page-fault handler does
-.user:      resd 1              ; 1: run and baseline are a program's; 2: and nobody has touched
-                                ; the kernel's stack since the TLB forgot it
-endstruc
-
-section .rodata align=4
-rows:
-; name, run, baseline, n, operations a turn, area, page-fault handler, user
-%macro add_row 2-8 empty, 400, 1, 0, fault_fill, 0
-        [section .strings]
-%%name: db %1, 0
-        __?SECT?__
-        dd %%name, %2, %3, %4, %5, %6, %7, %8
-%endmacro
-%macro add_user_row 2-7 user_empty, 400, 1, 0, fault_fill
-        add_row %1, %2, %3, %4, %5, %6, %7, 1
-%endmacro
-%macro add_cold_row 2
-        add_row %1, %2, user_empty, 400, 1, 0, fault_fill, 2
-%endmacro
-section .strings progbits alloc noexec nowrite
 section .rodata
+rows:
         add_row "cli", op_cli
         add_row "sti", op_sti
         add_row "cli-sti", op_cli_sti
@@ -119,29 +72,8 @@ section .rodata
         dd 0
 
 ; --- what is measured ---
-;
-; At the start of a loop ESI = turns, EDI = page of the row's area, EBX = its table entry, EDX = what
-; the entry shall be. The loops and the handlers keep apart modulo 512, so that no direct-mapped
-; table of a VMM makes two of them share an entry.
 
 section .text
-%macro op_begin 1
-        align 512
-        times 256 nop
-%1:
-.turn:
-%endmacro
-%macro op_end 0
-        dec esi
-        jnz .turn
-        ret
-%endmacro
-%macro user_end 0
-        dec esi
-        jnz .turn
-        int VEC_RETURN
-%endmacro
-
 align 4096
 op_begin empty
         op_end
@@ -243,13 +175,6 @@ op_begin op_lidt
         op_end
 
 ; Before their first turn these load a register.
-%macro op_begin_after 2+
-        align 512
-        times 256 nop
-%1:
-        %2
-.turn:
-%endmacro
 op_begin_after empty_cr0, mov eax, cr0
         op_end
 op_begin_after op_to_cr0, mov eax, cr0
@@ -352,16 +277,10 @@ op_begin user_compute
 align 4096
 user_text_end:
 
-; --- the guest kernel's handlers ---
+; --- the guest kernel's page faults ---
 
-align 512
-on_syscall:
-        iretd
-skip_two:                       ; UD2 and DIV ECX have two bytes
-        add dword [esp], 2
-        iretd
-on_fault:
-        jmp [on_fault_does]
+        align 512
+        times 64 nop            ; nor with the other handlers' IRET
 fault_fill:
         mov [ebx], edx
         add esp, 4
@@ -376,268 +295,8 @@ fault_fill_cr2:                 ; as a kernel does that was not told where
         pop eax
         add esp, 4
         iretd
-on_return:
-        mov eax, SEL_DATA
-        mov ds, eax
-        mov es, eax
-        mov fs, eax
-        mov gs, eax
-        mov esp, [kernel_esp]
-        ret
 
-; --- how it is measured ---
-
-section .bss nobits
-alignb 4096
-user_stack:     resb 4096
-user_stack_top:
-bench_tss:      resb 4096
-bench_idt:      resb 4096
-area_tables:    resb 4096 * AREAS
-trap_stack:     resb 4096
-trap_stack_top:
-kernel_esp:     resd 1
-on_fault_does:  resd 1
-batch:          resd 1
-samples:        resd BATCHES
-scratch:        resd 2
-stack_cold:     resb 1
-alignb 4096
-
-section .data align=4096
-bench_gdt:
-        dq 0
-        dq 0x00CF9B000000FFFF
-        dq 0x00CF93000000FFFF
-        dq 0                    ; TSS
-        dq 0x00CFFB000000FFFF
-        dq 0x00CFF3000000FFFF
-BENCH_GDT_LIMIT equ $ - bench_gdt - 1
-        align 4096, db 0
-bench_gdtr:
-        dw BENCH_GDT_LIMIT
-        dd bench_gdt
-bench_idtr:
-        dw IDT_GATES * 8 - 1
-        dd bench_idt
-
-section .rodata
-text_exit:  db "exit name=", 0
-text_n:     db " n=", 0
-text_ticks: db " ticks=", 0
-text_point: db ".", 0
-
-section .text
-guest_main:
-        call own_tables
-        call map_all
-        sti
-        mov ebp, rows
-.row:   cmp dword [ebp + row.name], 0
-        je .end
-        call measure
-        call print_row
-        add ebp, row_size
-        jmp .row
-.end:   cli
-        ret
-
-own_tables:
-%macro gate 3 ; vector, handler, access byte
-        mov ecx, %1
-        mov eax, %2
-        mov dl, %3
-        call put_gate
-%endmacro
-        gate VEC_DE, skip_two, 0x8E
-        gate VEC_UD, skip_two, 0x8E
-        gate VEC_PF, on_fault, 0x8E
-        gate VEC_SYSCALL, on_syscall, 0xEF
-        gate VEC_RETURN, on_return, 0xEF
-        mov esi, idt
-        mov edi, bench_idt
-        mov ecx, IDT_GATES * 2
-        rep movsd
-        mov edi, bench_gdt + SEL_TSS
-        mov eax, bench_tss
-        mov ecx, 103
-        mov edx, 0x89
-        call put_descriptor
-        mov dword [bench_tss + 4], trap_stack_top
-        mov dword [bench_tss + 8], SEL_DATA
-        mov word [bench_tss + 102], 104
-        lgdt [bench_gdtr]
-        lidt [bench_idtr]
-        xor eax, eax
-        lldt ax
-        mov eax, SEL_TSS
-        ltr ax
-        ret
-
-; All entries get their A and D bits now, so that nobody has to set them later.
-map_all:
-        call paging_on
-        mov ecx, 1024 * RAM_TABLES
-.ram:   or dword [page_tables + ecx * 4 - 4], PTE_A | PTE_D
-        loop .ram
-        mov eax, user_text
-        mov ecx, (user_text_end - user_text) / 4096
-        call open_pages
-        mov eax, user_stack
-        mov ecx, 1
-        call open_pages
-        mov ecx, RAM_TABLES
-.dir:   or dword [page_dir + ecx * 4 - 4], PTE_U | PTE_A
-        loop .dir
-        mov eax, area_tables
-        or eax, PTE_P | PTE_W | PTE_U | PTE_A
-        xor ecx, ecx
-.area:  mov [page_dir + (AREA >> 22) * 4 + ecx * 4], eax
-        add eax, 4096
-        inc ecx
-        cmp ecx, AREAS
-        jne .area
-        xor ecx, ecx            ; the first three are there, the others come by page faults
-        mov eax, AREA_FRAMES | PTE_READY
-.page:  mov [area_tables + ecx * 4], eax
-        mov [area_tables + 4096 + ecx * 4], eax
-        mov [area_tables + 8192 + ecx * 4], eax
-        add eax, 4096
-        inc ecx
-        cmp ecx, AREA_PAGES
-        jne .page
-        mov eax, cr3
-        mov cr3, eax
-        ret
-
-; EAX = address, ECX = pages
-open_pages:
-        shr eax, 12
-.page:  or dword [page_tables + eax * 4], PTE_U
-        inc eax
-        loop .page
-        ret
-
-; EBP = row. Leaves the samples sorted. The first batches are long, as a mode learns.
-measure:
-        mov eax, [ebp + row.on_fault]
+row_setup:
+        mov eax, [ebp + row.setup]
         mov [on_fault_does], eax
-        cmp dword [ebp + row.user], 2
-        sete [stack_cold]
-        mov dword [batch], 0
-.batch: mov edx, [ebp + row.baseline]
-        call time
-        push eax
-        mov edx, [ebp + row.run]
-        call time
-        pop edx
-        sub eax, edx
-        xor ecx, ecx            ; insert it
-.look:  cmp ecx, [batch]
-        je .place
-        cmp eax, [samples + ecx * 4]
-        jge .on
-        xchg eax, [samples + ecx * 4]
-.on:    inc ecx
-        jmp .look
-.place: mov [samples + ecx * 4], eax
-        inc dword [batch]
-        cmp dword [batch], BATCHES
-        jne .batch
-        ret
-
-; EDX = loop, EBP = row. Returns EAX = ticks of the row's turns.
-time:
-        push ebp
-        mov ecx, edx            ; the loop
-        mov esi, [ebp + row.n]
-        mov edi, [batch]        ; each batch has pages of its own
-        imul edi, esi
-        mov edx, edi
-        shl edx, 12
-        add edx, AREA_FRAMES | PTE_READY
-        mov eax, [ebp + row.area]
-        shl eax, 10
-        add edi, eax
-        lea ebx, [area_tables + edi * 4]
-        shl edi, 12
-        add edi, AREA
-        mov eax, [ebp + row.area]
-        shl eax, 12
-        cmp dword [ebp + row.user], 0
-        lea ebp, [area_tables + eax]
-        jne .user
-        mov ebp, SEL_DATA
-        push edx
-        rdtsc
-        pop edx
-        push eax
-        call ecx
-        jmp .end
-.user:  push edx
-        rdtsc
-        pop edx
-        push eax
-        call run_program
-.end:   rdtsc
-        pop edx
-        sub eax, edx
-        pop ebp
-        ret
-
-; ECX = loop in user_text. Its VEC_RETURN comes back to the caller.
-run_program:
-        mov eax, SEL_USER_DATA
-        mov ds, eax
-        mov es, eax
-        mov fs, eax
-        mov gs, eax
-        mov [kernel_esp], esp
-        cmp byte [stack_cold], 0
-        jne .cold
-        mov [trap_stack_top - 4], ecx   ; a handler that is only IRET never touches its stack
-        jmp .go
-.cold:  invlpg [trap_stack]
-.go:
-        push dword SEL_USER_DATA
-        push dword user_stack_top
-        push dword FLAGS_ON
-        push dword SEL_USER_CODE
-        push ecx
-        iretd
-
-; EBP = row
-print_row:
-        mov esi, text_exit
-        call put_string
-        mov esi, [ebp + row.name]
-        call put_string
-        mov esi, text_n
-        call put_string
-        mov eax, [ebp + row.n]
-        imul eax, [ebp + row.units]
-        mov ecx, eax
-        call put_decimal
-        mov esi, text_ticks
-        call put_string
-        mov eax, [samples + BATCHES / 2 * 4]
-        test eax, eax
-        jns .ticks
-        xor eax, eax
-.ticks: mov edx, 20             ; tenths, rounded
-        mul edx
-        add eax, ecx
-        adc edx, 0
-        add ecx, ecx
-        div ecx
-        xor edx, edx
-        mov ecx, 10
-        div ecx
-        call put_decimal
-        mov esi, text_point
-        call put_string
-        mov eax, edx
-        call put_decimal
-        mov esi, text_line
-        call put_string
         ret

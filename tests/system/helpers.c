@@ -73,6 +73,30 @@ char *lines_with(const char *console, const char *words, bool keep)
     return t.text;
 }
 
+char *tool_output(const struct test_case *test, char *const argv[], const char *name, int status)
+{
+    const struct emu_spec spec = test_spec(test, "");
+    char *log = xasprintf("%s/%s", spec.dir, name);
+    make_dirs(spec.dir);
+    const int got = proc_run(argv, log);
+    char *output = read_file(log, NULL);
+    if (got != status)
+        fail("%s ends with status %d, expected %d:\n%s", argv[0], got, status,
+             output ? output : "(no output)");
+    free(log);
+    return output;
+}
+
+cJSON *json_file(const char *path)
+{
+    char *text = read_file(path, NULL);
+    cJSON *json = text ? cJSON_Parse(text) : NULL;
+    if (!json)
+        fail("%s is no JSON", path);
+    free(text);
+    return json;
+}
+
 void check_same(const char *what, const char *got, const char *want)
 {
     while (*got && *want) {

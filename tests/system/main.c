@@ -73,6 +73,8 @@ int main(int argc, char **argv)
     tests_disk();
     tests_panics();
     tests_guests();
+    tests_sites();
+    tests_ablation();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

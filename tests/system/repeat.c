@@ -19,9 +19,9 @@ static void leave_out_disk(char *lines)
         *end = 0;
         char *ticks = strstr(line, " ticks="), *total = strstr(line, " total=");
         char *result = strstr(line, " result=");
-        const bool on_disk = strstr(line, "name=disk-") || strstr(line, "name=compile ");
-        if (ticks && total && result)
-            blank(on_disk ? ticks : total, result);
+        struct bench_op op;
+        if (ticks && total && result && bench_parse(line, &op, 1))
+            blank(bench_on_disk(op.name) ? ticks : total, result);
         *end = '\n';
     }
 }

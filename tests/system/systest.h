@@ -30,6 +30,8 @@ void tests_repeat(void);
 void tests_disk(void);
 void tests_panics(void);
 void tests_guests(void);
+void tests_sites(void);
+void tests_ablation(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -48,6 +50,13 @@ char *console_of(const struct test_case *test, enum run_mode mode, const char *p
 /* The lines of a console that begin with one of the words of `words` (space-separated),
  * allocated; with `keep` false, those that do not. */
 char *lines_with(const char *console, const char *words, bool keep);
+
+/* Run a tool, its output into a file of that name in the test's directory; fail unless it ends with
+ * `status`. Returns the output, allocated. */
+char *tool_output(const struct test_case *test, char *const argv[], const char *name, int status);
+
+/* The JSON in a file; fails when there is none. */
+cJSON *json_file(const char *path);
 
 /* Fail unless both texts are equal; the message shows the first line that differs. */
 void check_same(const char *what, const char *got, const char *want);

@@ -27,3 +27,16 @@ void panic(const char *fmt, ...)
     va_end(ap);
     abort();
 }
+
+volatile bool host_work;
+
+/* A TSC of 1 GHz that began at 5. */
+uint64_t host_tsc_zero(void)
+{
+    return 5;
+}
+
+uint64_t host_tsc_to_ns(uint64_t tsc)
+{
+    return tsc - host_tsc_zero();
+}

@@ -91,3 +91,8 @@ int bench_parse(const char *console, struct bench_op *ops, int max)
     each_line(console, add_bench, &r);
     return r.count;
 }
+
+bool bench_on_disk(const char *name)
+{
+    return !strncmp(name, "disk-", 5) || !strcmp(name, "compile");
+}

@@ -36,4 +36,8 @@ struct bench_op {
 /* Read the bench lines of a console into ops[]; returns how many there are (at most max). */
 int bench_parse(const char *console, struct bench_op *ops, int max);
 
+/* Has the disk a part in this operation? QEMU's own disk, which only a native guest sees, answers
+ * in the host's time: such figures do not repeat. */
+bool bench_on_disk(const char *name);
+
 #endif

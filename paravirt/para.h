@@ -1,0 +1,82 @@
+/*
+ * State of para mode, and the services of its hypercalls.
+ *
+ * hypercalls.c knows what a call means and checks what the guest passes. What changes translations
+ * it asks of struct pv_mmu: the shadow's in para mode, a model's in tests.
+ */
+#ifndef TRIVISOR_PARA_H
+#define TRIVISOR_PARA_H
+
+#include "patcher.h"
+#include "vcpu.h"
+
+struct sw;
+
+struct pv_mmu {
+    /* The entry of gva has changed: forget the old one. */
+    void (*flush)(struct vcpu *vcpu, gva_t gva);
+    /* gva had no translation and has one now: it may be entered. */
+    void (*enter)(struct vcpu *vcpu, gva_t gva);
+    /* Load CR3. keep: what is remembered of that address space is still right. */
+    void (*load)(struct vcpu *vcpu, uint32_t cr3, bool keep);
+    /* Forget what is remembered of an address space. */
+    void (*drop)(struct vcpu *vcpu, uint32_t cr3);
+};
+
+struct para {
+    struct patcher patcher;
+    struct sw *sw;
+    struct vcpu *vcpu;
+    const struct pv_mmu *mmu;
+    uint32_t features; /* enum pv_feature bits: patcher.h */
+    bool event_pending;
+    uint32_t *site_count;  /* times executed, by site; NULL: nobody counts */
+    uint64_t clock_offset; /* TSC offset of the clock on the shared page */
+    uint64_t hypercalls[PV_OP_COUNT], services, bad_calls;
+    uint64_t drains, drained, bad_entries, repatched, entries;
+};
+
+/*
+ * A hypercall that asks for a service or a change of translations: its result (PV_OK or an error).
+ * number: PV_CALL_ or one of the PV_OP_ that the queue can hold, which pv_is_service() knows;
+ * PV_E_UNKNOWN for all others. The registers are the guest's and may hold anything.
+ */
+bool pv_is_service(uint32_t number);
+int32_t pv_service(struct para *para, uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx);
+
+/* Do what the queue on the shared page holds, and empty it. Entries that are none are counted and
+ * left out. */
+void pv_drain(struct para *para);
+
+/* --- switches --- */
+
+/* Read "pv=-sti,-mmu,count,..." from the VMM's options. Returns NULL, or a sentence. */
+const char *pv_features(const char *options, uint32_t *features);
+
+/* --- sites.c --- */
+
+struct exit;
+
+/* With PV_COUNT_SITES: get the counters. Returns NULL, or a sentence. */
+const char *pv_sites_open(struct para *para);
+void pv_sites_close(struct para *para);
+
+/* The site before EIP trapped to be counted: its number, or -1. */
+int pv_site_at(const struct para *para, uint32_t eip);
+
+/* One record a site: what it is, its bytes before and now, and how often it ran. */
+void pv_sites_report(const struct para *para);
+
+/* --- pv_fast.c --- */
+
+extern const struct pv_mmu pv_shadow_mmu;
+
+/* Take the gates of the hypercall page, and give them back. One VM at a time. */
+
+void pv_fast_open(struct para *para);
+void pv_fast_close(void);
+
+/* Counted by the gates. */
+extern uint32_t pv_null_calls, pv_iret_calls;
+
+#endif

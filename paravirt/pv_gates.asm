@@ -1,0 +1,99 @@
+; The gates of the hypercall page. As the short ways (trap-and-emulate/fast.asm tells how a stub is
+; entered), they change nothing before they are sure, and leave what is rare to the slow way.
+
+bits 32
+%include "pv_abi.inc"
+%include "fast.inc"
+
+HOST_DS equ 0xFFE8
+
+extern sw_fast, fast_iret, fast_slow, trap_common, host_esp
+extern pv_lean_call, pv_lean_drain, pv_queue_count, pv_null_calls, pv_iret_calls
+global pv_call_gate, pv_iret_gate
+
+%define FAST(member) ss:sw_fast + FAST_ %+ member
+
+section .text
+
+; ECX: number; EAX, EDX, EBX: arguments. EAX receives the result.
+align 16
+pv_call_gate:
+        cmp dword [FAST(LEVEL)], LEVEL_KERNEL
+        jne .slow
+        cmp ecx, PV_CALL_NULL
+        jne .service
+        inc dword [ss:pv_null_calls]
+        xor eax, eax                    ; PV_OK
+        iretd
+.slow:  push dword 0
+        push dword PV_GATE_CALL
+        jmp trap_common
+
+.service:
+        push edx
+        push eax
+        push ecx
+        push ds
+        push es
+        push ebp
+        mov ebp, HOST_DS
+        mov ds, ebp
+        mov es, ebp
+        mov ebp, esp
+        mov esp, [host_esp]
+        cld
+        push ebx
+        push edx
+        push eax
+        push ecx
+        call pv_lean_call               ; EAX: result, EDX: enum pv_lean
+        mov esp, ebp
+        pop ebp
+        pop es
+        pop ds
+        cmp edx, 1
+        je .undone
+        pop ecx                         ; may change
+        lea esp, [esp + 4]
+        ja .look
+        pop edx
+        iretd
+.look:  pop edx                         ; done, but there is more to do before the guest goes on
+        jmp .slow
+.undone:
+        pop ecx
+        pop eax
+        pop edx
+        jmp .slow
+
+; The frame that IRET is to use is on top of the guest's stack.
+align 16
+pv_iret_gate:
+        push dword PV_GATE_IRET
+        push eax
+        push ecx
+        cmp dword [FAST(LEVEL)], LEVEL_KERNEL
+        jne fast_slow
+        inc dword [ss:pv_iret_calls]
+        mov eax, [ss:pv_queue_count]
+        cmp dword [ss:eax], 0
+        je fast_iret
+        push edx
+        push ds
+        push es
+        push ebp
+        mov ebp, HOST_DS
+        mov ds, ebp
+        mov es, ebp
+        mov ebp, esp
+        mov esp, [host_esp]
+        cld
+        call pv_lean_drain
+        mov esp, ebp
+        pop ebp
+        pop es
+        pop ds
+        pop edx
+        test eax, eax
+        jnz fast_slow
+        jmp fast_iret
