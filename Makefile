@@ -71,7 +71,7 @@ demo: all $(BUILD)/tools/tv-demo
 
 run: all $(BUILD)/tools/tv-run
 	@$(BUILD)/tools/tv-run --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)' \
-		--mem='$(MEM)' --cpu='$(CPU)' --disk='$(DISK)' --timeout='$(TIMEOUT)'
+		--mem='$(MEM)' --cpu='$(CPU)' --disk='$(DISK)' --virtio='$(VIRTIO)' --timeout='$(TIMEOUT)'
 
 debug: all $(BUILD)/tools/tv-debug
 	@$(BUILD)/tools/tv-debug --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)'
@@ -92,7 +92,7 @@ endif
 # What `make help` prints:
 #: make demo: every mode in both emulators, measured; tables in build/report/ (about a minute)
 #: make test: all tests: unit, structure, format, system; ends with "N passed, N failed"
-#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= TIMEOUT=
+#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= VIRTIO=on|off TIMEOUT=
 #: make debug MODE=.. EMU=..: the same under gdb (QEMU) or Bochs' own debugger
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make sites EMU=.. RUN=..: what mode para patches in the guest, and how often each site runs; BY=address WITHOUT= JSON=
@@ -101,7 +101,7 @@ endif
 #: make unit: the unit tests only
 #: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: more
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
-#: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers
+#: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers (virtio: a fifth of N)
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
 #: make deps: install the Debian packages that are missing

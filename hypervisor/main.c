@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "emulate.h"
+#include "gmem.h"
 #include "host.h"
 #include "multiboot.h"
 #include "symbols.h"
@@ -230,7 +231,7 @@ static void dev_mark(void *opaque, uint32_t value)
 static void check_options(void)
 {
     static const char *const known[] = {
-        "mode=", "mem=", "disk=", "umip=", "scan=", "pv=", "report="};
+        "mode=", "mem=", "disk=", "virtio=", "umip=", "scan=", "pv=", "report="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -244,7 +245,7 @@ static void check_options(void)
             if (n < sizeof(text))
                 text[n] = 0;
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
-                   "scan=on|off, pv=-sti,-mmu,..., report=on|off",
+                   "virtio=on|off, scan=on|off, pv=-sti,-mmu,..., report=on|off",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -264,6 +265,28 @@ static void dev_disk_flush(void *opaque)
 {
     if (!guest_disk_save(&disk0))
         vm_kill(opaque, "the host's disk cannot be written");
+}
+
+static void *dev_ram(void *opaque, gpa_t gpa, uint32_t n)
+{
+    return guest_ram(opaque, gpa, n);
+}
+
+/* A device has written: a mode may watch what is on these pages (vm.h). */
+static void dev_ram_written(void *opaque, gpa_t gpa, uint32_t n)
+{
+    struct vm *vm = opaque;
+    const gpa_t last = (gpa + n - 1) & PAGE_MASK;
+    for (gpa_t page = gpa & PAGE_MASK; vm->page_watch && page <= last; page += PAGE_SIZE) {
+        if (vm->page_watch[page >> PAGE_SHIFT])
+            vm->page_written(vm, page);
+    }
+}
+
+static void dev_input_room(void *opaque)
+{
+    (void)opaque;
+    host_work = true;
 }
 
 /* Find the mode the command line names; refuse in words when there is none. */
@@ -305,7 +328,7 @@ static uint32_t guest_mb(void)
     return mb;
 }
 
-static void vm_create(struct vm *vm, const char *name, uint32_t mb)
+static void vm_create(struct vm *vm, const char *name, uint32_t mb, bool virtio)
 {
     const struct device_host host = {
         .opaque = vm,
@@ -319,6 +342,9 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb)
         .mark = dev_mark,
         .disk_written = dev_disk_written,
         .disk_flush = dev_disk_flush,
+        .ram = dev_ram,
+        .ram_written = dev_ram_written,
+        .input_room = dev_input_room,
     };
     const char *why = guest_disk_open(cmdline, &disk0);
     if (why)
@@ -334,6 +360,8 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb)
     vm->vga_hpa = VGA_TEXT_GPA;
     vm->options = cmdline;
     devices_init(&vm->dev, &host, vm->ram_size, disk0.bytes, disk0.sectors);
+    if (virtio)
+        devices_add_virtio(&vm->dev);
     vm->vcpu.vm = vm;
 }
 
@@ -395,19 +423,24 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
         refuse("no guest kernel: load one as a multiboot module after the VMM");
     check_options();
     const struct vmm_mode *mode = choose_mode();
+    bool virtio = mode->virtio;
+    const char *why = option_switch(cmdline, "virtio", &virtio);
+    if (why)
+        refuse("%s", why);
     boot_date = read_clock();
-    vm_create(vm, "vm0", guest_mb());
+    vm_create(vm, "vm0", guest_mb(), virtio);
     load_guest(vm);
     host_timer_init();
     host_input_init();
 
     vm->vcpu.mode = mode;
     vm->vcpu.dirty = DIRTY_ALL;
-    const char *why = mode->attach(&vm->vcpu);
+    why = mode->attach(&vm->vcpu);
     if (why)
         refuse("mode %s cannot start: %s", mode->name, why);
-    record("{\"type\":\"start\",\"mode\":\"%s\",\"guest_mb\":%u,\"disk_kb\":%u,\"tsc_hz\":%llu}",
-           mode->name, vm->ram_size / MB, disk0.sectors / 2, host_tsc_hz);
+    record("{\"type\":\"start\",\"mode\":\"%s\",\"guest_mb\":%u,\"disk_kb\":%u,\"virtio\":%d,"
+           "\"tsc_hz\":%llu}",
+           mode->name, vm->ram_size / MB, disk0.sectors / 2, virtio, host_tsc_hz);
     kprintf("trivisor: running %s in mode %s (%s), %u MB\n", vm->name, mode->name, mode->what,
             vm->ram_size / MB);
     vm_run(vm);

@@ -390,6 +390,7 @@ const struct vmm_mode mode_para;
 const struct vmm_mode mode_para = {
     .name = "para",
     .what = "paravirtualization: the guest's own sites patched into hypercalls",
+    .virtio = true,
     .supported = sw_supported,
     .attach = para_attach,
     .detach = sw_detach,

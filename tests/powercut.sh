@@ -1,6 +1,6 @@
 #!/bin/bash
-# Cut the power at every disk write of a workload. Minnow runs it in QEMU, which records what
-# reaches the disk; tv-powercut then looks at each disk that a power cut could have left behind.
+# Cut the power at every disk write of a workload. Minnow runs it in QEMU, on an ATA drive and on a
+# virtio block device, and QEMU records what reaches the disk; tv-powercut then looks at each disk that a power cut could have left behind.
 # Minnow itself starts on some of them, which is recorded and cut in the same way. Writes TAP.
 # LONG=1: more work, more random orders of the writes, more starts. SEED=N: others.
 set -u
@@ -19,6 +19,7 @@ if [ -n "$long" ]; then
 fi
 number=0
 status=0
+device=ide-hd,bus=ide.0,unit=0
 
 # result CODE NAME FILE : CODE is the exit status; what a failed one has printed is in the file
 result() {
@@ -46,7 +47,7 @@ record() {
         -blockdev "node-name=image,$file,filename=$name.img" \
         -blockdev "node-name=log,$file,filename=$name.log" \
         -blockdev driver=blklogwrites,node-name=disk,file=image,log=log \
-        -device ide-hd,drive=disk,bus=ide.0,unit=0 >"$name.qemu" 2>&1
+        -device "$device,drive=disk" >"$name.qemu" 2>&1
     code=$?
     cat "$name.qemu" >>"$name.txt"
     [ $code = 1 ] && return 0 # QEMU makes 2 * status + 1 of it
@@ -109,8 +110,10 @@ script() {
 
 # All of the script must have done what it is meant to do, not only its last line.
 script_complaints() {
-    grep -E '^(sh|cat|echo|ln|rm|mkdir|sleep): ' "$dir/script.txt" | grep -v 'disk full'
-    grep -q '^the script is done' "$dir/script.txt" || echo "the script has not come to its end"
+    grep -E '^(sh|cat|echo|ln|rm|mkdir|sleep): ' "$1" | grep -v 'disk full'
+    grep -q '^the script is done' "$1" || echo "the script has not come to its end"
+    [ "$device" != virtio-blk-pci ] || grep -q 'the disk is a virtio block device' "$1" ||
+        echo "Minnow did not take the virtio disk"
 }
 
 # start NAME IMAGE : does Minnow take the disk as it is, and leave a sound one, wherever its start
@@ -131,7 +134,7 @@ start() {
 # cut_power NAME PROGRAMS : a workload with all that belongs to it
 cut_power() {
     local name=$1 code checked image write complaints=
-    record "$name" "$2" "$dir/base.img" && complaints=$([ "$name" != script ] || script_complaints) &&
+    record "$name" "$2" "$dir/base.img" && complaints=$([ "$2" != sh,/script ] || script_complaints "$dir/$name.txt") &&
         [ -z "$complaints" ]
     code=$?
     echo "$complaints" >>"$dir/$name.txt"
@@ -152,7 +155,7 @@ cut_power() {
 }
 
 echo "TAP version 13"
-echo "1..$((2 * (2 + starts)))"
+echo "1..$((3 * (2 + starts)))"
 rm -rf "$dir"
 mkdir -p "$dir"
 if ! cp -r "$build/guestos/disk" "$dir/folder" || ! script >"$dir/folder/script" ||
@@ -161,4 +164,6 @@ if ! cp -r "$build/guestos/disk" "$dir/folder" || ! script >"$dir/folder/script"
     exit 1
 fi
 cut_power script sh,/script && cut_power usertests "$usertests"
+device=virtio-blk-pci
+cut_power virtio sh,/script
 exit $status

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run test suites, each of which writes TAP, and end with one line: N passed, N failed.
 # usage: tests/run.sh BUILD SUITE...
-# suites: unit zydis sites structure format powercut diskerrors system
+# suites: unit zydis virtio sites structure format powercut diskerrors system
 set -u
 build=$1
 shift
@@ -27,6 +27,7 @@ as_tap() {
 suite() {
     case $1 in
     zydis) as_tap decoder-zydis "$build/tests/decoder-zydis" -c "$build/guestos/minnow.elf" 200000 ;;
+    virtio) as_tap fuzz-virtio "$build/tests/fuzz-virtio" 200000 1 ;;
     sites) "$build/tests/guest-sites" "$build/guestos/minnow.elf" "$build"/guestos/bin/*.full ;;
     structure) tests/structure.sh ;;
     format) tests/format.sh ;;

@@ -19,6 +19,8 @@ ZYDIS_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,decoder_zydis.o guest_code.o 
 ZYDIS := $(BUILD)/tests/decoder-zydis
 SITES_OBJ := $(addprefix $(BUILD)/unit/tests/unit/,guest_sites.o guest_code.o support.o)
 SITES := $(BUILD)/tests/guest-sites
+FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_main.o)
+FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation)
 
@@ -50,6 +52,13 @@ $(BUILD)/tests/guest-sites: $(SITES_OBJ) $(BUILD)/tests/libpure.a
 	@echo "  LD(unit) $@"
 	@gcc -fsanitize=address,undefined -o $@ $^ -lZydis
 
+$(FUZZ_VIRTIO_OBJ): UNIT_CFLAGS += -Itests/unit
+
+$(FUZZ_VIRTIO): $(FUZZ_VIRTIO_OBJ) $(BUILD)/tests/libpure.a
+	@mkdir -p $(@D)
+	@echo "  LD(unit) $@"
+	@gcc -fsanitize=address,undefined -o $@ $^
+
 $(BUILD)/tests/system/%.o: tests/system/%.c
 	@mkdir -p $(@D)
 	@echo "  HOSTCC $<"
@@ -61,11 +70,11 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(BUILD)/tests/decoder-speed
-	@tests/run.sh $(BUILD) unit zydis sites structure format powercut diskerrors system
+test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(BUILD)/tests/decoder-speed
+	@tests/run.sh $(BUILD) unit zydis virtio sites structure format powercut diskerrors system
 
-unit: $(BUILD)/tests/unit $(ZYDIS) $(SITES) $(SITES_INPUT)
-	@tests/run.sh $(BUILD) unit zydis sites
+unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
+	@tests/run.sh $(BUILD) unit zydis virtio sites
 
 powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
@@ -73,4 +82,4 @@ powercut: all $(TEST_TOOLS)
 system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
 	@ONLY='$(ONLY)' LONG='$(LONG)' tests/run.sh $(BUILD) system
 
--include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d))
+-include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d) $(FUZZ_VIRTIO_OBJ:.o=.d))

@@ -23,6 +23,9 @@
 
 static const char usage[] =
     "usage: tv-run [--emu=qemu|bochs] [--mode=native|trap|para|vtx|svm] [options]\n"
+    "  --virtio=on|off  the guest's disk and console are virtio devices, or an ATA drive and a\n"
+    "                   UART (default: on in mode para, off elsewhere); natively, QEMU's own;\n"
+    "                   --mode=svm+virtio says it shorter\n"
     "  --run=PROGRAMS   run these instead of the shell, then power off: prog,arg,arg;prog2\n"
     "  --opts=WORDS     more words for the VMM's command line, like \"mem=16 umip=on\"\n"
     "  --mem=MB         memory of the machine (default 128)\n"
@@ -124,14 +127,33 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK };
+enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK, OPT_VIRTIO };
 static const struct option options[] = {
-    {"emu", 1, NULL, 'e'},     {"mode", 1, NULL, 'm'},        {"run", 1, NULL, 'r'},
-    {"opts", 1, NULL, 'o'},    {"mem", 1, NULL, 'M'},         {"timeout", 1, NULL, 't'},
-    {"vmm", 1, NULL, OPT_VMM}, {"guest", 1, NULL, OPT_GUEST}, {"dir", 1, NULL, OPT_DIR},
-    {"cpu", 1, NULL, OPT_CPU}, {"disk", 1, NULL, OPT_DISK},   {"help", 0, NULL, 'h'},
-    {NULL, 0, NULL, 0},
+    {"emu", 1, NULL, 'e'},           {"mode", 1, NULL, 'm'},
+    {"run", 1, NULL, 'r'},           {"opts", 1, NULL, 'o'},
+    {"mem", 1, NULL, 'M'},           {"timeout", 1, NULL, 't'},
+    {"vmm", 1, NULL, OPT_VMM},       {"guest", 1, NULL, OPT_GUEST},
+    {"dir", 1, NULL, OPT_DIR},       {"cpu", 1, NULL, OPT_CPU},
+    {"disk", 1, NULL, OPT_DISK},     {"help", 0, NULL, 'h'},
+    {"virtio", 1, NULL, OPT_VIRTIO}, {NULL, 0, NULL, 0},
 };
+
+static enum virtio read_virtio(const char *text)
+{
+    if (strcmp(text, "on") && strcmp(text, "off") && *text)
+        die(STATUS_USAGE, "VIRTIO=%s: it is on or off", text);
+    return !*text ? VIRTIO_USUAL : !strcmp(text, "on") ? VIRTIO_ON : VIRTIO_OFF;
+}
+
+/* "svm+virtio" is mode svm with virtio on. */
+static const char *plain_mode(const char *mode, enum virtio *virtio)
+{
+    const char *plus = strstr(mode, "+virtio");
+    if (!plus || strcmp(plus, "+virtio"))
+        return mode;
+    *virtio = VIRTIO_ON;
+    return xasprintf("%.*s", (int)(plus - mode), mode);
+}
 
 static const char *or_null(const char *text)
 {
@@ -166,6 +188,8 @@ static void read_options(int argc, char **argv, struct emu_spec *spec, const cha
             spec->cpu = or_null(optarg);
         else if (c == OPT_DISK)
             spec->disk = strcmp(optarg, "none") ? or_null(optarg) : "";
+        else if (c == OPT_VIRTIO)
+            spec->virtio = read_virtio(optarg);
         else if (c == 'h')
             fputs(usage, stdout), exit(0);
         else if (c == '?')
@@ -173,7 +197,10 @@ static void read_options(int argc, char **argv, struct emu_spec *spec, const cha
     }
     if (optind < argc)
         die(STATUS_USAGE, "unexpected argument '%s' (try --help)", argv[optind]);
-    choose_pair(emu, mode, &spec->emu, &spec->files.mode);
+    choose_pair(emu, plain_mode(mode, &spec->virtio), &spec->emu, &spec->files.mode);
+    const char *problem = virtio_problem(spec->emu, spec->files.mode, spec->virtio);
+    if (problem)
+        die(STATUS_USAGE, "%s", problem);
     if (*programs && !limit)
         spec->timeout_s = 120;
 }

@@ -148,7 +148,8 @@ enum kbench_op {
     KBENCH_HYPERCALL,
     KBENCH_CR0,
     KBENCH_CALL_RET,
-    KBENCH_PTE_MOD
+    KBENCH_PTE_MOD,
+    KBENCH_DISK
 };
 
 struct kbench {

@@ -12,20 +12,22 @@
 #define BUFFERS 256u
 #define CHAINS 64u
 #define OPERATION_MAX 24u /* blocks that one operation may write */
-#define AHEAD 8u          /* blocks read at once */
+#define AHEAD 16u         /* blocks read at once */
 
 struct buffer {
     bool used;  /* holds `block`, and is in its chain */
     bool dirty; /* belongs to the open group: must not leave the cache */
-    uint32_t block, last_use;
-    struct buffer *next;
+    uint32_t block;
+    struct buffer *next;          /* in its chain */
+    struct buffer *newer, *older; /* in the order of their last use */
     uint8_t *data;
 };
 
 static uint8_t memory[BUFFERS][FS_BLOCK] __attribute__((aligned(PAGE_SIZE)));
 static struct buffer buffers[BUFFERS], *chains[CHAINS];
+static struct buffer uses = {.newer = &uses, .older = &uses}; /* a ring: newer is the oldest */
 static struct buffer *group[FS_LOG_MAX];
-static uint32_t group_size, clock;
+static uint32_t group_size;
 static uint32_t log_start, log_capacity, disk_blocks;
 static bool failed; /* the operation in hand met an error of the disk */
 static bool broken; /* nothing is written any more: better an old disk than a wrong one */
@@ -82,18 +84,33 @@ static void forget(struct buffer *b)
     b->used = false;
 }
 
+static void insert_newest(struct buffer *b)
+{
+    b->newer = &uses;
+    b->older = uses.older;
+    b->older->newer = uses.older = b;
+}
+
+static void touch(struct buffer *b)
+{
+    b->newer->older = b->older;
+    b->older->newer = b->newer;
+    insert_newest(b);
+}
+
 /* The buffer that was not used for longest, for this block. */
 static struct buffer *replace(uint32_t block)
 {
-    struct buffer *oldest = NULL;
-    for (struct buffer *b = buffers; b < buffers + BUFFERS; b++) {
-        if (!b->dirty && (!oldest || clock - b->last_use > clock - oldest->last_use))
-            oldest = b;
-    }
-    if (oldest->used)
-        forget(oldest);
-    *oldest = (struct buffer){true, false, block, clock++, *chain_of(block), oldest->data};
-    return *chain_of(block) = oldest;
+    struct buffer *b = uses.newer;
+    while (b->dirty)
+        b = b->newer;
+    if (b->used)
+        forget(b);
+    b->used = true;
+    b->block = block;
+    b->next = *chain_of(block);
+    touch(b);
+    return *chain_of(block) = b;
 }
 
 /* Read a run of blocks that are not in the cache; returns the first. What cannot be read looks like
@@ -131,7 +148,7 @@ static struct buffer *get(uint32_t block)
     struct buffer *b = find(block);
     if (!b)
         b = fetch(block, 1);
-    b->last_use = clock++;
+    touch(b);
     return b;
 }
 
@@ -166,7 +183,7 @@ uint8_t *block_new(uint32_t block)
     struct buffer *b = find(block);
     if (!b)
         b = replace(block);
-    b->last_use = clock++;
+    touch(b);
     memset(b->data, 0, FS_BLOCK);
     return into_group(b);
 }
@@ -199,10 +216,14 @@ static bool write_header(uint32_t count)
     return disk_transfer(log_start * (FS_BLOCK / FS_SECTOR), 1, data, true) && disk_flush();
 }
 
+/* Neighbours in one transfer, where they were also written one behind the other. */
 static bool write_home(void)
 {
-    for (uint32_t i = 0; i < group_size; i++) {
-        if (!write_blocks(group[i]->block, &group[i]->data, 1))
+    uint8_t *data[FS_LOG_MAX];
+    for (uint32_t i = 0, n; i < group_size; i += n) {
+        for (n = 0; i + n < group_size && group[i + n]->block == group[i]->block + n; n++)
+            data[n] = group[i + n]->data;
+        if (!write_blocks(group[i]->block, data, n))
             return false;
     }
     return disk_flush();
@@ -270,8 +291,10 @@ static bool plausible(const struct fs_super *s)
 
 const char *block_init(struct fs_super *super)
 {
-    for (uint32_t i = 0; i < BUFFERS; i++)
+    for (uint32_t i = 0; i < BUFFERS; i++) {
         buffers[i].data = memory[i];
+        insert_newest(&buffers[i]);
+    }
     disk_blocks = disk_init() / (FS_BLOCK / FS_SECTOR);
     if (disk_blocks)
         *super = *(const struct fs_super *)block_read(0);

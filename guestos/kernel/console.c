@@ -1,7 +1,8 @@
 /*
  * The console: output goes to COM1 and to the VGA text screen, input comes from COM1 and from the
  * keyboard through one line discipline. (NS16550A data sheet; IBM VGA and PS/2 technical
- * references.)
+ * references.) A virtio console takes the place of COM1 once it is found, but not when the kernel
+ * panics: the serial port needs nothing but itself.
  */
 #include "kernel.h"
 #include "sensitive.h"
@@ -17,7 +18,7 @@
 #define ATTRIBUTE 0x0700u
 static volatile uint16_t *const screen = (uint16_t *)(KERNEL_BASE + 0xB8000);
 static unsigned cursor;
-static bool have_serial;
+static bool have_serial, plain;
 
 static void serial_init(void)
 {
@@ -74,19 +75,33 @@ static void screen_put(char c)
         scroll();
 }
 
+/* Whoever reads the other end sees one console. */
+static void line_put(char c)
+{
+    if (plain || !virtio_console_put(c))
+        serial_put(c);
+}
+
 void console_put(char c)
 {
     if (c == '\n')
-        serial_put('\r');
-    serial_put(c);
+        line_put('\r');
+    line_put(c);
     screen_put(c);
+}
+
+/* What was put is to be seen now. */
+static void show(void)
+{
+    virtio_console_flush();
+    move_cursor();
 }
 
 void console_write(const char *s, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         console_put(s[i]);
-    move_cursor();
+    show();
 }
 
 /* Input: a ring of finished bytes, and the line being edited behind it. */
@@ -103,7 +118,7 @@ static void echo(const char *s)
 
 int console_group;
 
-static void input(char c)
+void console_input(char c)
 {
     if (c == '\r')
         c = '\n';
@@ -147,7 +162,7 @@ static void input(char c)
 void serial_interrupt(void)
 {
     while (have_serial && port_in8(COM1 + LSR) & LSR_DATA)
-        input((char)port_in8(COM1));
+        console_input((char)port_in8(COM1));
 }
 
 /* Set 1 scancodes of the US keyboard: plain, then shifted. */
@@ -172,7 +187,7 @@ void keyboard_interrupt(void)
             char c = keys[shift][key];
             if (control && c >= 'a' && c <= 'z')
                 c = (char)(c - 'a' + 1);
-            input(c);
+            console_input(c);
         }
     }
 }
@@ -184,6 +199,15 @@ void console_listen(void)
     keyboard_interrupt();
     if (have_serial)
         port_out8(COM1 + 1, 0x01);
+    virtio_console_init();
+}
+
+void console_plain(void)
+{
+    const bool was = plain;
+    plain = true;
+    if (!was)
+        virtio_console_drain();
 }
 
 int console_read(char *buf, uint32_t n)
@@ -251,7 +275,7 @@ void kvprintf(const char *fmt, va_list ap)
             console_put(*fmt);
         }
     }
-    move_cursor();
+    show();
 }
 
 void kprintf(const char *fmt, ...)

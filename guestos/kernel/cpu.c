@@ -82,6 +82,12 @@ static void pic_init(bool timer)
     port_out8(PIC2 + 1, 0xFF & ~(1 << 6));
 }
 
+void irq_open(unsigned irq)
+{
+    const uint16_t mask = (irq < 8 ? PIC1 : PIC2) + 1;
+    port_out8(mask, port_in8(mask) & (uint8_t) ~(1u << (irq & 7)));
+}
+
 void irq_end(unsigned irq)
 {
     if (irq >= 8)

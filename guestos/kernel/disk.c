@@ -1,145 +1,68 @@
 /*
- * The disk: an ATA drive, master on the primary channel, by programmed I/O and interrupts
- * (ATA/ATAPI-5, T13 1321D, chapters 7 to 9). One request at a time; block.c sees to that.
+ * The disk: whichever driver finds one. Virtio comes first, because it moves many blocks for the
+ * price of one access to a port; programmed I/O of an ATA drive moves two bytes for each.
  */
 #include "kernel.h"
-#include "sensitive.h"
 
-#define DATA 0x1F0 /* 16 bits wide; the others have 8 */
-#define COUNT 0x1F2
-#define LBA_LOW 0x1F3
-#define LBA_MID 0x1F4
-#define LBA_HIGH 0x1F5
-#define DEVICE 0x1F6
-#define STATUS 0x1F7 /* read: and take back the interrupt */
-#define COMMAND 0x1F7
-#define CONTROL 0x3F6
+#define DEADLINE 30000u /* ticks; emulators let time jump while nothing runs */
 
-#define BSY 0x80
-#define DF 0x20
-#define DRQ 0x08
-#define ERR 0x01
-#define MASTER_LBA 0xE0
+static const struct disk_driver *driver;
+static uint32_t sectors, deadline;
+static const char channel;
 
-#define READ_MULTIPLE 0xC4
-#define WRITE_MULTIPLE 0xC5
-#define SET_MULTIPLE 0xC6
-#define FLUSH_CACHE 0xE7
-#define IDENTIFY 0xEC
-
-#define SECTOR_WORDS (FS_SECTOR / 2)
-#define CHUNK_MAX 16u    /* sectors between two interrupts */
-#define PATIENCE 100000u /* polls for what takes microseconds */
-#define DEADLINE 30000u  /* ticks; emulators let time jump while nothing runs */
-
-static bool interrupted, timed_out;
-static uint8_t status;
-static uint32_t deadline, sectors, chunk;
-
-void disk_interrupt(void)
+uint32_t disk_init(void)
 {
-    status = port_in8(STATUS);
-    interrupted = !(status & BSY);
-    wakeup(&interrupted);
-}
-
-/* A drive that never answers must not stop its process for ever. */
-void disk_timer(void)
-{
-    if (deadline && (int32_t)(ticks - deadline) >= 0) {
-        timed_out = true;
-        wakeup(&interrupted);
+    static const struct disk_driver *const drivers[] = {&virtio_disk, &ata_disk};
+    for (unsigned i = 0; i < sizeof(drivers) / sizeof(drivers[0]) && !sectors; i++) {
+        driver = drivers[i];
+        sectors = driver->init();
     }
+    if (sectors)
+        kprintf("minnow: the disk is %s, %u KB\n", driver->name, sectors / 2);
+    return sectors;
 }
 
-/* A drive that has lost the thread could give the data of an older request: it is not used again.
- */
-static void give_up(void)
+/* A disk that has lost the thread could give, or overwrite, the data of a later request: it is not
+ * used again. */
+void disk_give_up(void)
 {
     if (sectors)
         kprintf("minnow: the disk does not answer\n");
     sectors = 0;
 }
 
-/* Sleep until the drive interrupts; false: it reports an error, or it does not show the wanted
- * status (DRQ, where data are next), or nothing happens at all. */
-static bool wait_interrupt(uint8_t wanted)
+bool disk_wait(const volatile bool *done)
 {
     deadline = (ticks + DEADLINE) | 1;
-    while (!interrupted && !timed_out)
-        sleep_on(&interrupted);
+    while (!*done && deadline)
+        sleep_on(&channel);
     deadline = 0;
-    const bool ok = interrupted && !(status & (ERR | DF)) && (status & wanted) == wanted;
-    if (!interrupted)
-        give_up();
-    interrupted = timed_out = false;
-    return ok;
+    if (!*done)
+        disk_give_up();
+    return *done;
 }
 
-/* Data to be written are asked for without an interrupt. */
-static bool wait_request(void)
+void disk_wake(void)
 {
-    uint8_t now = BSY;
-    for (uint32_t i = 0; i < PATIENCE && (now & BSY); i++)
-        now = port_in8(CONTROL);
-    if (now & BSY)
-        give_up();
-    return (now & (BSY | DRQ | ERR | DF)) == DRQ;
+    wakeup(&channel);
 }
 
-static void start(uint8_t command, uint32_t sector, uint32_t count)
+void disk_timer(void)
 {
-    port_out8(DEVICE, (uint8_t)(MASTER_LBA | sector >> 24));
-    port_out8(COUNT, (uint8_t)count);
-    port_out8(LBA_LOW, (uint8_t)sector);
-    port_out8(LBA_MID, (uint8_t)(sector >> 8));
-    port_out8(LBA_HIGH, (uint8_t)(sector >> 16));
-    interrupted = false;
-    port_out8(COMMAND, command);
-}
-
-uint32_t disk_init(void)
-{
-    uint16_t id[SECTOR_WORDS];
-    port_out8(CONTROL, 0);
-    port_out8(DEVICE, MASTER_LBA);
-    if (port_in8(STATUS) == 0xFF || !port_in8(STATUS))
-        return 0; /* nobody drives the bus, or there is no such drive */
-    start(IDENTIFY, 0, 0);
-    if (!wait_interrupt(DRQ))
-        return 0; /* a CD-ROM, for instance */
-    port_in16s(DATA, id, SECTOR_WORDS);
-    chunk = 1;
-    while (chunk * 2 <= (id[47] & 0xFFu) && chunk * 2 <= CHUNK_MAX)
-        chunk *= 2;
-    start(SET_MULTIPLE, 0, chunk);
-    if (!wait_interrupt(0))
-        return 0;
-    sectors = id[60] | (uint32_t)id[61] << 16;
-    return sectors;
+    if (deadline && (int32_t)(ticks - deadline) >= 0) {
+        deadline = 0;
+        disk_wake();
+    }
 }
 
 bool disk_transfer(uint32_t sector, uint32_t count, uint8_t *const blocks[], bool write)
 {
     if (sector >= sectors || count > sectors - sector || !count || count > DISK_TRANSFER_MAX)
         return false;
-    start(write ? WRITE_MULTIPLE : READ_MULTIPLE, sector, count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % chunk == 0 && !(write && !i ? wait_request() : wait_interrupt(DRQ)))
-            return false;
-        uint8_t *at = blocks[i * FS_SECTOR / FS_BLOCK] + i * FS_SECTOR % FS_BLOCK;
-        if (write)
-            port_out16s(DATA, at, SECTOR_WORDS);
-        else
-            port_in16s(DATA, at, SECTOR_WORDS);
-    }
-    return !write || wait_interrupt(0);
+    return driver->transfer(sector, count, blocks, write);
 }
 
 bool disk_flush(void)
 {
-    if (!sectors)
-        return false;
-    start(FLUSH_CACHE, 0, 0);
-    return wait_interrupt(0);
+    return sectors && driver->flush();
 }

@@ -189,10 +189,12 @@ void inode_truncate(struct inode *ip)
     inode_update(ip);
 }
 
-#define AHEAD (8 * FS_BLOCK)
+#define AHEAD (16 * FS_BLOCK)
 
 void inode_ahead(struct inode *ip, uint32_t offset, uint32_t n)
 {
+    if (n > ip->d.size - offset)
+        n = ip->d.size - offset;
     const uint32_t last = (offset + n - 1) / FS_BLOCK;
     for (uint32_t i = offset / FS_BLOCK, run; n && i <= last; i += run) {
         const uint32_t first = block_of(ip, i, false);
@@ -218,8 +220,11 @@ int inode_read(struct inode *ip, uint32_t offset, uint32_t n, copy_out copy, uin
         n = ip->d.size - offset;
     for (uint32_t done = 0; done < n;) {
         const uint32_t at = offset + done, part = part_of(at, n - done);
-        if (!done || at % AHEAD == 0)
-            inode_ahead(ip, at, n - done < AHEAD ? n - done : AHEAD);
+        /* Who reads in order passes every multiple, in however small steps. */
+        if (at % AHEAD == 0)
+            inode_ahead(ip, at, AHEAD);
+        else if (!done)
+            inode_ahead(ip, at, n < AHEAD - at % AHEAD ? n : AHEAD - at % AHEAD);
         const uint32_t block = block_of(ip, at / FS_BLOCK, false);
         if (!copy(to + done, block ? block_read(block) + at % FS_BLOCK : zeros, part))
             return done ? (int)done : E_FAULT;

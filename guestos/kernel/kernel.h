@@ -54,9 +54,12 @@ int strncmp(const char *a, const char *b, size_t n);
 const char *strstr(const char *s, const char *what);
 void copy_name(char to[NAME_MAX + 1], const char *from);
 
-/* console.c: serial port and screen out, serial port and keyboard in, one line discipline. */
+/* console.c: serial port and screen out, serial port and keyboard in, one line discipline. A virtio
+ * console takes the place of the serial port as soon as it is found. */
 void console_init(void);   /* output works from here on */
 void console_listen(void); /* input does; after cpu_init() */
+void console_plain(void);  /* serial port and screen only, from now on: for panic() */
+void console_input(char c);
 void console_put(char c);
 void console_write(const char *s, uint32_t n);
 /* %d %u %x %s %c, with a width and zero padding. */
@@ -67,6 +70,11 @@ int console_read(char *buf, uint32_t n);
 extern int console_group;      /* whom Ctrl-C kills; 0: nobody */
 void serial_interrupt(void);   /* IRQ 4 */
 void keyboard_interrupt(void); /* IRQ 1 */
+/* virtio_console.c */
+void virtio_console_init(void);
+bool virtio_console_put(char c); /* false: there is none that works */
+void virtio_console_flush(void); /* what was put leaves now */
+void virtio_console_drain(void); /* and has left */
 
 /* power.c */
 /* Drain the UARTs, leave a record on COM2 and switch the machine off; status is 0 to 127. */
@@ -83,6 +91,8 @@ void *page_alloc(void);             /* zeroed; NULL when memory is out */
 void page_free(void *page);         /* gives one reference back */
 uint32_t memory_total_pages(void), memory_free_pages(void);
 uint32_t *kernel_pte(uint32_t va); /* of an address in the kernel's mapping of memory */
+/* The kernel's pointer to n bytes of a device's registers; NULL: too many. */
+volatile void *device_map(uint32_t pa, uint32_t n);
 
 typedef uint32_t *space_t; /* a page directory */
 extern uint32_t kernel_space_pa;
@@ -123,6 +133,7 @@ struct trap_frame {
 };
 void cpu_init(void);
 void cpu_set_kernel_stack(uint32_t esp0); /* for the next trap from user mode */
+void irq_open(unsigned irq);              /* from now on it may interrupt */
 void irq_end(unsigned irq);
 bool irq_spurious(unsigned irq); /* true: no interrupt, and no irq_end() is due */
 #define IRQ_BASE 32
@@ -191,15 +202,33 @@ int process_exec(const char *path, char *const *argv, int argc);
 bool process_fault(struct trap_frame *tf, uint32_t address);
 int process_resume(struct trap_frame *tf, uint32_t fault_va);
 
-/* disk.c: an ATA drive. Functions that move data sleep, and may be called by one process at a time
+/* pci.c: functions on the PCI bus; they are named by numbers from 0 on. */
+int pci_next(int function); /* the one behind this one; -1 before the first, and behind the last */
+/* What configuration space holds at the offset, in the lower bits; and change 32 bits of it. */
+uint32_t pci_read(int function, uint32_t offset);
+void pci_write(int function, uint32_t offset, uint32_t value);
+
+/* disk.c: the disk. Functions that move data sleep, and may be called by one process at a time
  * only. */
-uint32_t disk_init(void); /* its size in sectors, 0: there is none */
+uint32_t disk_init(void); /* finds it; its size in sectors, 0: there is none */
 /* Count sectors (1 to DISK_TRANSFER_MAX) between the disk and blocks[], FS_BLOCK bytes each. */
 bool disk_transfer(uint32_t sector, uint32_t count, uint8_t *const blocks[], bool write);
 #define DISK_TRANSFER_MAX 64u
-bool disk_flush(void);     /* everything written is on the disk, not in its cache */
-void disk_interrupt(void); /* IRQ 14 */
-void disk_timer(void);     /* every tick */
+bool disk_flush(void); /* everything written is on the disk, not in its cache */
+void disk_timer(void); /* every tick */
+/* For drivers: sleep until *done, which an interrupt handler sets before it calls disk_wake().
+ * False: that takes so long that the disk is given up. */
+bool disk_wait(const volatile bool *done);
+void disk_wake(void);
+void disk_give_up(void);
+struct disk_driver {
+    const char *name;
+    uint32_t (*init)(void); /* as disk_init() */
+    bool (*transfer)(uint32_t sector, uint32_t count, uint8_t *const blocks[], bool write);
+    bool (*flush)(void);
+};
+extern const struct disk_driver virtio_disk, ata_disk; /* virtio_blk.c, ata.c */
+void ata_interrupt(void);                              /* IRQ 14 */
 
 /* block.c: the cache and the log. What changes the disk, or reads it, happens between fs_begin()
  * and fs_end(); one process at a time is there. */
@@ -237,7 +266,8 @@ int inode_read(struct inode *ip, uint32_t offset, uint32_t n, copy_out copy, uin
 /* At most WRITE_MAX bytes in one operation. */
 int inode_write(struct inode *ip, uint32_t offset, uint32_t n, copy_in copy, uint32_t from);
 #define WRITE_MAX (16u * FS_BLOCK)
-void inode_ahead(struct inode *ip, uint32_t offset, uint32_t n); /* will be read soon */
+/* So much from offset, which is in the file, will be read soon, as far as it is in the file. */
+void inode_ahead(struct inode *ip, uint32_t offset, uint32_t n);
 void inode_stat(const struct inode *ip, struct stat *out);
 void inode_info(struct sysinfo *info);
 

@@ -8,6 +8,7 @@
 #define PTE_P 0x001u
 #define PTE_W 0x002u
 #define PTE_U 0x004u
+#define PTE_PCD 0x010u /* not to be cached */
 #define PTE_A 0x020u
 #define PTE_D 0x040u
 #define PTE_G 0x100u
@@ -23,6 +24,9 @@
 #define STACKS (KERNEL_BASE + PHYS_MAX)
 #define STACK_PAGES 2u
 #define STACK_STRIDE 4u
+/* Registers of devices are in the second half of the same table's 4 MB. */
+#define DEVICES_FIRST 512u
+#define DEVICES_END 1024u
 
 extern char kernel_end[];
 static uint8_t references[PHYS_MAX / PAGE_SIZE];
@@ -217,6 +221,17 @@ static uint32_t *entry_of(space_t space, uint32_t va, bool create)
 uint32_t *kernel_pte(uint32_t va)
 {
     return (uint32_t *)phys_to_virt(kernel_space[va >> 22] & PAGE_MASK) + (va >> 12 & 1023);
+}
+
+volatile void *device_map(uint32_t pa, uint32_t n)
+{
+    static uint32_t next = DEVICES_FIRST;
+    const uint32_t first = next, offset = pa & ~PAGE_MASK;
+    if (n > (DEVICES_END - first) * PAGE_SIZE - offset)
+        return NULL;
+    for (pa -= offset, n += offset; n; n -= n < PAGE_SIZE ? n : PAGE_SIZE, pa += PAGE_SIZE)
+        stack_table[next++] = pa | PTE_P | PTE_W | PTE_PCD;
+    return (volatile uint8_t *)(STACKS + first * PAGE_SIZE + offset);
 }
 
 bool space_map_new(space_t space, uint32_t va, bool writable)

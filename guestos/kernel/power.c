@@ -55,6 +55,7 @@ void power_off(int status)
 {
     static const char bochs_word[] = "Shutdown";
     cpu_cli();
+    virtio_console_drain();
     if (uart_present(COM1))
         uart_wait(COM1, LSR_IDLE);
     record_end(status & 127);
@@ -85,6 +86,7 @@ void panic(const char *fmt, ...)
 {
     va_list ap;
     cpu_cli();
+    console_plain();
     kprintf("\nminnow: panic: ");
     va_start(ap, fmt);
     kvprintf(fmt, ap);

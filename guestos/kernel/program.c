@@ -56,7 +56,7 @@ static int load_program(space_t space, struct inode *ip, uint32_t *entry, uint32
     struct elf_segment s;
     if (ip->d.type != FS_FILE)
         return E_ISDIR;
-    inode_ahead(ip, 0, ip->d.size < PREFETCH ? ip->d.size : PREFETCH);
+    inode_ahead(ip, 0, PREFETCH);
     if (!read_exactly(ip, 0, &h, sizeof(h)) || memcmp(h.ident, "\177ELF\1\1", 6) ||
         h.type != ET_EXEC || h.machine != EM_386 || h.phentsize != sizeof(s) ||
         h.phnum > SEGMENTS_MAX || h.phoff > ip->d.size)

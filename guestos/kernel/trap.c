@@ -2,6 +2,7 @@
  * the idle loop turns them on. */
 #include "kernel.h"
 #include "sensitive.h"
+#include "virtio.h"
 
 volatile uint32_t ticks;
 
@@ -83,7 +84,9 @@ static void interrupt(unsigned irq)
     } else if (irq == 4) {
         serial_interrupt();
     } else if (irq == 14) {
-        disk_interrupt();
+        ata_interrupt();
+    } else {
+        virtio_interrupt(irq);
     }
     irq_end(irq);
 }

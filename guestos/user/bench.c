@@ -487,6 +487,8 @@ static const struct op ops[] = {
      .set_up = set_up_data},
     {30, "disk-rand-write", 3, 64, "1 KB written anywhere in it, synced", .run = disk_rand_write,
      .set_up = set_up_data},
+    {32, "disk-driver", 3, 64, "32 KB of the disk, read past cache and files",
+     .kernel = KBENCH_DISK},
     {31, "tlb-walk", 11, 4096, "a word read, each in another page of 4 MB", .run = tlb_walk,
      .set_up = set_up_walk, .clean_up = clean_up_walk},
 };

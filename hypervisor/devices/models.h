@@ -68,4 +68,68 @@ void ide_data_in(struct ide *ide, void *to, uint32_t n);
 uint32_t ide_data_out(struct ide *ide, const void *from, uint32_t n);
 bool ide_irq(const struct ide *ide);
 
+/*
+ * The split virtqueue. features: the driver's.
+ */
+/* Bind the rings that the driver named; false: not all of them is guest RAM, rightly aligned. */
+bool vq_enable(const struct device_host *host, struct virtqueue *q);
+enum vq_result { VQ_EMPTY, VQ_REQUEST, VQ_BROKEN };
+/* Take the next request; BROKEN: the driver violates the standard. */
+enum vq_result vq_pop(const struct device_host *host, struct virtqueue *q, uint64_t features,
+                      struct vq_request *r);
+/* Give one back; `written` bytes of its writable part are new. */
+void vq_push(const struct device_host *host, struct virtqueue *q, uint16_t head, uint32_t written);
+/* Does the driver want to be interrupted for what was given back since this was asked last? */
+bool vq_wants_interrupt(struct virtqueue *q, uint64_t features);
+/* Tell the driver whether we want to be notified of new requests. */
+void vq_ask(const struct device_host *host, struct virtqueue *q, uint64_t features, bool wanted);
+/* Copy up to n bytes at a place in a request, which moves on; how many were there. */
+struct vq_cursor vq_readable(const struct vq_request *r);
+struct vq_cursor vq_writable(const struct vq_request *r);
+void vq_skip(struct vq_cursor *c, uint64_t n);
+uint32_t vq_read(struct vq_cursor *c, void *to, uint32_t n);
+uint32_t vq_write(const struct device_host *host, struct vq_cursor *c, const void *from,
+                  uint32_t n);
+
+/* What kind of device stands behind the transport. */
+struct virtio_kind {
+    uint16_t id; /* chapter 5 */
+    uint32_t class_code;
+    unsigned queues;
+    uint64_t features;
+    uint32_t config_size;
+    /* Fill in the device's configuration; the driver wrote 32 bits of it; the driver says that a
+     * queue has something new. */
+    void (*read_config)(const struct virtio *v, uint8_t *config);
+    void (*write_config)(struct devices *dev, struct virtio *v, uint32_t offset, uint32_t value);
+    void (*notified)(struct devices *dev, struct virtio *v, unsigned queue);
+};
+#define VIRTIO_CONFIG_MAX 32u
+/* Plug it in as this device of the bus, its registers at `port`, its interrupt at `irq`. */
+void virtio_attach(struct devices *dev, struct virtio *v, const struct virtio_kind *kind,
+                   unsigned device, uint16_t port, uint8_t irq);
+/* Its driver runs, it may use the guest's memory, and the queue is enabled. */
+bool virtio_alive(const struct virtio *v, unsigned queue);
+/* For kinds: take the next request of a queue; false: none (a broken ring stops the device). */
+bool virtio_next(struct devices *dev, struct virtio *v, unsigned queue, struct vq_request *r);
+/* The driver broke a rule: stop until it resets the device. */
+void virtio_break(struct devices *dev, struct virtio *v);
+/* There were no more: interrupt the driver, if it wants that, for what was given back. more: it
+ * should notify us of new requests. */
+void virtio_end(struct devices *dev, struct virtio *v, unsigned queue, bool more);
+
+void virtio_blk_attach(struct devices *dev, uint8_t *media, uint32_t sectors);
+void virtio_console_attach(struct devices *dev);
+/* Input for the guest: would it be taken (a driver is there)? Is there room? Then take it, and
+ * give the driver what has come. */
+bool virtio_console_listens(const struct virtio_console *c);
+bool virtio_console_room(const struct virtio_console *c);
+bool virtio_console_rx(struct virtio_console *c, uint8_t byte);
+void virtio_console_deliver(struct devices *dev);
+
+/* Ports of the PCI bus: those of configuration space, and those that BARs claim. False: the port is
+ * nobody's. */
+bool bus_in(struct devices *dev, uint16_t port, unsigned size, uint32_t *value);
+bool bus_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value);
+
 #endif

@@ -52,6 +52,16 @@ void devices_init(struct devices *dev, const struct device_host *host, uint32_t 
     cmos_init(&dev->cmos, ram_size, host->rtc_seconds(host->opaque));
     vga_init(&dev->vga);
     ide_init(&dev->ide, disk, disk_sectors);
+    pci_init(&dev->pci);
+}
+
+void devices_add_virtio(struct devices *dev)
+{
+    enum { ELCR_SLAVE = 0x4D1, LEVEL_10_11 = 0x0C };
+    pic_out(&dev->pic, ELCR_SLAVE, LEVEL_10_11); /* as firmware does for lines of the PCI bus */
+    if (dev->ide.media)
+        virtio_blk_attach(dev, dev->ide.media, dev->ide.sectors);
+    virtio_console_attach(dev);
 }
 
 static uint64_t now(const struct devices *dev)
@@ -73,7 +83,7 @@ static inline void unknown(struct devices *dev, uint16_t port, bool in, unsigned
 }
 
 /* The reset control register answers to byte accesses only: a wide one at 0xCF8 is PCI's address
- * register, which is not there (Intel 82371SB data sheet, reset control). */
+ * register (Intel 82371SB data sheet, reset control). */
 static enum owner owner_of(uint16_t port, unsigned size)
 {
     if (port < SYSTEM_PORTS)
@@ -263,16 +273,23 @@ void devices_out_bytes(struct devices *dev, uint16_t port, const void *from, uin
 static uint8_t byte_in(struct devices *dev, uint16_t port)
 {
     const enum owner owner = owner_of(port, 1);
-    if (owner == NOBODY)
+    uint32_t value;
+    if (owner == NOBODY) {
+        if (port >= SYSTEM_PORTS && bus_in(dev, port, 1, &value))
+            return (uint8_t)value;
         unknown(dev, port, true, 1, 0);
+    }
     return in8(dev, owner, port);
 }
 
 static void byte_out(struct devices *dev, uint16_t port, uint8_t value)
 {
     const enum owner owner = owner_of(port, 1);
-    if (owner == NOBODY)
+    if (owner == NOBODY) {
+        if (port >= SYSTEM_PORTS && bus_out(dev, port, 1, value))
+            return;
         unknown(dev, port, false, 1, value);
+    }
     out8(dev, owner, port, value);
 }
 
@@ -286,6 +303,8 @@ static NOINLINE uint32_t wide_in(struct devices *dev, uint16_t port, unsigned si
         devices_in_bytes(dev, port, &value, size);
         return value;
     }
+    if (first == NOBODY && port >= SYSTEM_PORTS && bus_in(dev, port, size, &value))
+        return value;
     for (unsigned i = 0; i < size; i++) {
         const uint16_t p = (uint16_t)(port + i);
         const enum owner owner = owner_of(p, size);
@@ -312,6 +331,8 @@ static NOINLINE void wide_out(struct devices *dev, uint16_t port, unsigned size,
         devices_out_bytes(dev, port, &value, size);
         return;
     }
+    if (first == NOBODY && port >= SYSTEM_PORTS && bus_out(dev, port, size, value))
+        return;
     for (unsigned i = 0; i < size; i++) {
         const uint16_t p = (uint16_t)(port + i);
         const uint8_t byte = (uint8_t)(value >> 8 * i);
@@ -339,6 +360,7 @@ void devices_tick(struct devices *dev)
         pic_set_line(&dev->pic, IRQ_TIMER, true);
     }
     pic_set_line(&dev->pic, IRQ_CLOCK, cmos_tick(&dev->cmos, t));
+    virtio_console_deliver(dev);
     if (t >= dev->oneshot.deadline) {
         dev->oneshot.deadline = UINT64_MAX;
         dev->oneshot.pending = true;
@@ -369,7 +391,8 @@ uint8_t devices_irq_ack(struct devices *dev)
 
 bool devices_serial_room(const struct devices *dev)
 {
-    return uart_room(&dev->uart);
+    return virtio_console_listens(&dev->console) ? virtio_console_room(&dev->console)
+                                                 : uart_room(&dev->uart);
 }
 
 bool devices_key_room(const struct devices *dev)
@@ -379,6 +402,8 @@ bool devices_key_room(const struct devices *dev)
 
 bool devices_serial_in(struct devices *dev, uint8_t byte)
 {
+    if (virtio_console_listens(&dev->console))
+        return virtio_console_rx(&dev->console, byte);
     const bool taken = uart_rx(&dev->uart, byte);
     pic_set_line(&dev->pic, IRQ_COM1, uart_irq(&dev->uart));
     return taken;

@@ -9,6 +9,7 @@
 #define TRIVISOR_DEVICES_H
 
 #include "types.h"
+#include "virtio.h"
 
 /* What the machine offers to its devices. */
 struct device_host {
@@ -32,6 +33,12 @@ struct device_host {
     /* Sectors of the disk were written; all that were shall last (FLUSH CACHE). */
     void (*disk_written)(void *opaque, uint32_t sector, uint32_t count);
     void (*disk_flush)(void *opaque);
+    /* For devices that reach memory themselves: n bytes of guest RAM, NULL when it is not all RAM;
+     * and: some of it was written. Without ram there are no such devices. */
+    void *(*ram)(void *opaque, gpa_t gpa, uint32_t n);
+    void (*ram_written)(void *opaque, gpa_t gpa, uint32_t n);
+    /* Input that found no room may be offered again. */
+    void (*input_room)(void *opaque);
 };
 
 /* Two cascaded 8259A, vectors set by ICW2; Intel 8259A data sheet. */
@@ -142,6 +149,10 @@ struct devices {
     struct cmos cmos;
     struct vga vga;
     struct ide ide;
+    struct pci pci;
+    struct virtio_blk blk;
+    struct virtio_console console;
+    struct vq_request request; /* the one in hand: too large for a stack */
     bool powered_off;          /* the host was told */
     uint8_t shutdown_step;     /* letters of Bochs' "Shutdown" seen so far */
     uint32_t seen_ports[2048]; /* one bit a port: unknown ports already reported */
@@ -154,6 +165,10 @@ struct devices {
  * for none, has so many sectors. */
 void devices_init(struct devices *dev, const struct device_host *host, uint32_t ram_size,
                   uint8_t *disk, uint32_t disk_sectors);
+
+/* Plug virtio devices into the PCI bus: a disk, which is the same as the IDE drive's, and a
+ * console, which takes the place of COM1 when the guest drives it. */
+void devices_add_virtio(struct devices *dev);
 
 /* Port access of 1, 2 or 4 bytes, routed to the device that owns the port. A port nobody owns
  * reads as all ones; multi-byte access to byte-wide devices is split as the ISA bus does. */

@@ -13,6 +13,9 @@ struct vmm_mode {
     /* Can this CPU run the mode? When not, *why becomes one sentence. Touches nothing. */
     bool (*supported)(const char **why);
 
+    /* Virtio devices belong to the mode, unless the user says otherwise (virtio=). */
+    bool virtio;
+
     /* Canonical state to backend. Called once before the first run(), with all state dirty.
      * Returns NULL, or one sentence that says why it failed (then nothing was changed). */
     const char *(*attach)(struct vcpu *vcpu);

@@ -2,7 +2,7 @@
 # Run the fuzzers on all cores; progress on stderr, TAP, and at the end: N passed, N failed.
 # usage: tests/fuzz/run.sh BUILD CASES SEED LIBFUZZER...
 # CASES are those of decoder-zydis; a libFuzzer, which learns from each input, gets a hundredth, but
-# that of the hypercalls, whose cases are sequences, a fifth of short ones.
+# those of what a guest attacks directly, the hypercalls and the virtio devices, a fifth.
 set -u
 build=$1
 cases=$2
@@ -49,6 +49,7 @@ done
 one() { # one NAME
     local part=100 length=300
     [ "$1" != fuzz_hypercalls ] || part=5 length=120
+    [ "$1" != fuzz_virtio ] || part=5
     "$build/fuzz/$1" -runs=$((cases / part)) -seed="$seed" -max_len=$length -print_final_stats=0 \
         -artifact_prefix="$out/$1-" >"$out/$1" 2>&1
     echo $? >"$out/$1.status"

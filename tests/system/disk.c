@@ -27,6 +27,8 @@ static void run_on(const struct test_case *test, enum run_mode mode, const char 
     struct emu_spec spec = test_spec(test, mode_names[mode]);
     struct emu_run run;
     spec.files.mode = mode;
+    if (mode != test->mode)
+        spec.virtio = VIRTIO_USUAL;
     spec.files.guest_args = xasprintf("run=%s", programs);
     spec.disk = image;
     run_expecting(&run, &spec, 0);
@@ -44,7 +46,7 @@ static void fsck(const char *image, int status)
 }
 
 /* Written in one mode, read on the bare machine, and the other way round. */
-static void persistence(const struct test_case *test)
+void test_disk_keeps(const struct test_case *test)
 {
     char *image = own_image(test);
     run_on(test, test->mode, image, "mkdir,/d;sh,-c,echo from here > /d/note", "");
@@ -139,7 +141,7 @@ void tests_disk(void)
         for (int m = 0; m < RUN_MODES; m++) {
             if (pair_problem(emu, (enum run_mode)m))
                 continue;
-            test_add(persistence, emu, (enum run_mode)m, 130, "disk-keeps/%s-%s", emu_names[e],
+            test_add(test_disk_keeps, emu, (enum run_mode)m, 130, "disk-keeps/%s-%s", emu_names[e],
                      mode_names[m]);
             test_add(throw_away, emu, (enum run_mode)m, 60, "disk-copy/%s-%s", emu_names[e],
                      mode_names[m]);

@@ -62,6 +62,13 @@ static void odd_option(const struct test_case *test)
     refused(&spec, "unknown option 'umpi=on'");
 }
 
+static void odd_switch(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    spec.files.vmm_options = "virtio=yes";
+    refused(&spec, "virtio=yes: a switch is on or off");
+}
+
 static void no_such_hardware(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
@@ -96,6 +103,7 @@ void tests_errors(void)
         test_add(little_memory, emu, MODE_TRAP, 70, "error-little-memory/%s", name);
         test_add(odd_memory, emu, MODE_TRAP, 70, "error-odd-memory/%s", name);
         test_add(odd_option, emu, MODE_TRAP, 70, "error-odd-option/%s", name);
+        test_add(odd_switch, emu, MODE_TRAP, 70, "error-odd-virtio/%s", name);
         test_add(no_such_hardware, emu, MODE_VTX, 70, "error-no-vtx/%s", name);
         test_add(grub_refuses, emu, MODE_NATIVE, 70, "error-grub/%s", name);
     }

@@ -22,6 +22,7 @@ struct emu_spec test_spec(const struct test_case *test, const char *part)
         .emu = test->emu,
         .files = {.mode = test->mode},
         .console = CONSOLE_FILE,
+        .virtio = test->virtio,
         .timeout_s = RUN_LIMIT_S,
         .dir = xasprintf("build/test/%s%s%s", test->name, *part ? "/" : "", part),
         .echo_fd = -1,
@@ -42,6 +43,8 @@ char *console_of(const struct test_case *test, enum run_mode mode, const char *p
     struct emu_run run;
     struct emu_spec spec = test_spec(test, mode_names[mode]);
     spec.files.mode = mode;
+    if (mode != test->mode)
+        spec.virtio = VIRTIO_USUAL;
     spec.files.guest_args = xasprintf("run=%s", programs);
     run_expecting(&run, &spec, status);
     char *console = xasprintf("%s", run.console.text);

@@ -9,21 +9,23 @@
 #include "lib/choose.h"
 #include "systest.h"
 
-#define MAX_CASES 256
+#define MAX_CASES 512
 
 static struct test_case cases[MAX_CASES];
 static struct job jobs[MAX_CASES];
 static int case_count, number, failures;
 
-void test_add(void (*run)(const struct test_case *), enum emu_kind emu, enum run_mode mode,
-              unsigned limit_s, const char *fmt, ...)
+struct test_case *test_add(void (*run)(const struct test_case *), enum emu_kind emu,
+                           enum run_mode mode, unsigned limit_s, const char *fmt, ...)
 {
     va_list ap;
     if (case_count == MAX_CASES)
         die(1, "too many test cases");
     va_start(ap, fmt);
-    cases[case_count++] = (struct test_case){xvasprintf(fmt, ap), run, emu, mode, limit_s};
+    cases[case_count] =
+        (struct test_case){xvasprintf(fmt, ap), run, emu, mode, limit_s, VIRTIO_USUAL};
     va_end(ap);
+    return &cases[case_count++];
 }
 
 static int run_case(void *opaque)
@@ -71,6 +73,7 @@ int main(int argc, char **argv)
     tests_shell();
     tests_programs();
     tests_disk();
+    tests_virtio();
     tests_panics();
     tests_guests();
     tests_sites();

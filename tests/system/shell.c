@@ -35,7 +35,7 @@ static const char *const hvinfo_mode[RUN_MODES] = {
     [MODE_SVM] = "mode: AMD-V\n",
 };
 
-static void shell(const struct test_case *test)
+void test_shell(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
     struct emu_run run;
@@ -83,8 +83,8 @@ void tests_shell(void)
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
             if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
-                test_add(shell, (enum emu_kind)e, (enum run_mode)m, 90, "shell/%s-%s", emu_names[e],
-                         mode_names[m]);
+                test_add(test_shell, (enum emu_kind)e, (enum run_mode)m, 90, "shell/%s-%s",
+                         emu_names[e], mode_names[m]);
         }
     }
 }

@@ -14,11 +14,13 @@ struct test_case {
     enum emu_kind emu;
     enum run_mode mode;
     unsigned limit_s; /* wall time */
+    enum virtio virtio;
 };
 
-/* Add a case; name is printed from its format. */
-void test_add(void (*run)(const struct test_case *), enum emu_kind emu, enum run_mode mode,
-              unsigned limit_s, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Add a case; name is printed from its format. It may be changed. */
+struct test_case *test_add(void (*run)(const struct test_case *), enum emu_kind emu,
+                           enum run_mode mode, unsigned limit_s, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
 
 /* Each file's cases. */
 void tests_shell(void);
@@ -28,6 +30,7 @@ void tests_report(void);
 void tests_runner(void);
 void tests_repeat(void);
 void tests_disk(void);
+void tests_virtio(void);
 void tests_panics(void);
 void tests_guests(void);
 void tests_sites(void);
@@ -39,6 +42,12 @@ void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* The usual specification for a test's machine: its emulator, mode, and a directory of its own
  * (below build/test; `part` tells several machines of one test apart, "" for one). */
 struct emu_spec test_spec(const struct test_case *test, const char *part);
+
+/* The functions of cases, for those of other files. */
+void test_shell(const struct test_case *test);
+void test_disk_keeps(const struct test_case *test);
+void test_fuzz(const struct test_case *test);
+void test_usertests_quick(const struct test_case *test);
 
 /* Run a machine to its end, fail unless it ends with `status`. The caller frees. */
 void run_expecting(struct emu_run *run, const struct emu_spec *spec, int status);

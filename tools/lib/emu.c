@@ -198,6 +198,15 @@ static void keep_disk(struct boot_files *files, const struct emu_spec *spec)
         files->vmm_options = xasprintf("disk=host%s%s", more ? " " : "", more ? more : "");
 }
 
+/* Below a VMM it is the VMM that has the devices. */
+static void choose_virtio(struct boot_files *files, enum virtio virtio)
+{
+    const char *more = files->vmm_options;
+    if (virtio != VIRTIO_USUAL && files->mode != MODE_NATIVE)
+        files->vmm_options = xasprintf("virtio=%s%s%s", virtio == VIRTIO_ON ? "on" : "off",
+                                       more ? " " : "", more ? more : "");
+}
+
 bool emu_start(struct emu_run *run, const struct emu_spec *spec)
 {
     char *error = NULL;
@@ -211,10 +220,12 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
                         .cpu = spec->cpu,
                         .mem_mb = spec->mem_mb,
                         .console = spec->console,
+                        .virtio = spec->virtio == VIRTIO_ON && spec->files.mode == MODE_NATIVE,
                         .dir = spec->dir};
     if (!take_disk(run, &m))
         return false;
     keep_disk(&run->spec.files, spec);
+    choose_virtio(&run->spec.files, spec->virtio);
     m.iso = iso_for(&run->spec.files, &error);
     if (!m.iso) {
         run->error = error;

@@ -45,6 +45,14 @@ const char *pair_problem(enum emu_kind emu, enum run_mode mode)
     return NULL;
 }
 
+const char *virtio_problem(enum emu_kind emu, enum run_mode mode, enum virtio virtio)
+{
+    if (virtio == VIRTIO_ON && emu == EMU_BOCHS && mode == MODE_NATIVE)
+        return "Bochs has no virtio devices, and without a VMM nobody else has: use EMU=qemu, or "
+               "another MODE";
+    return NULL;
+}
+
 const char *machine_cpu(const struct machine *m)
 {
     if (m->cpu)
@@ -87,6 +95,35 @@ static char *doubled_commas(const char *path)
     return t.text;
 }
 
+/* Where COM1 goes; with virtio its console goes to the same place, and gets the input. QEMU's
+ * escape character on such a line becomes NUL, which nobody types. */
+static void qemu_console(struct args *a, const struct machine *m)
+{
+    const char *mux = m->virtio ? ",mux=on" : "";
+    if (m->console == CONSOLE_FILE)
+        option(a, "chardev", xasprintf("file,id=com1,path=%s/com1.txt%s", m->dir, mux));
+    else
+        option(a, "chardev", xasprintf("socket,id=com1,fd=%d%s", m->console_fd, mux));
+    option(a, "serial", xasprintf("chardev:com1"));
+    if (!m->virtio)
+        return;
+    option(a, "echr", xasprintf("0"));
+    option(a, "device", xasprintf("virtio-serial-pci"));
+    option(a, "device", xasprintf("virtconsole,chardev=com1"));
+}
+
+/* Nobody's data: what the host's cache loses in a crash of the host is not worth a flush. */
+static void qemu_disk(struct args *a, const struct machine *m)
+{
+    char *path = doubled_commas(m->disk);
+    option(a, "drive",
+           xasprintf("file=%s,format=raw,cache=unsafe,%s", path,
+                     m->virtio ? "if=none,id=disk" : "if=ide,index=0"));
+    if (m->virtio)
+        option(a, "device", xasprintf("virtio-blk-pci,drive=disk"));
+    free(path);
+}
+
 static char **qemu_argv(const struct machine *m)
 {
     struct args a = {0};
@@ -99,20 +136,10 @@ static char **qemu_argv(const struct machine *m)
     option(&a, "icount", xasprintf("shift=0,sleep=%s", m->console == CONSOLE_HUMAN ? "on" : "off"));
     option(&a, "rtc", xasprintf("base=2026-01-01T00:00:00,clock=vm"));
     option(&a, "device", xasprintf("isa-debug-exit,iobase=0xf4,iosize=1"));
-    if (m->console == CONSOLE_FILE) {
-        option(&a, "serial", xasprintf("file:%s/com1.txt", m->dir));
-    } else {
-        option(&a, "chardev", xasprintf("socket,id=com1,fd=%d", m->console_fd));
-        option(&a, "serial", xasprintf("chardev:com1"));
-    }
+    qemu_console(&a, m);
     option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
-    if (m->disk) {
-        /* Nobody's data: what the host's cache loses in a crash of the host is not worth a flush.
-         */
-        char *path = doubled_commas(m->disk);
-        option(&a, "drive", xasprintf("file=%s,format=raw,if=ide,index=0,cache=unsafe", path));
-        free(path);
-    }
+    if (m->disk)
+        qemu_disk(&a, m);
     option(&a, "cdrom", xasprintf("%s", m->iso));
     option(&a, "boot", xasprintf("d"));
     option(&a, "net", xasprintf("none"));

@@ -21,6 +21,16 @@ int mode_by_name(const char *name);
 /* Why this emulator cannot run this mode, and what can, in one sentence; NULL when it can. */
 const char *pair_problem(enum emu_kind emu, enum run_mode mode);
 
+/* Has the guest's machine virtio devices, a disk and a console? */
+enum virtio {
+    VIRTIO_USUAL, /* natively not; below a VMM as the mode has it */
+    VIRTIO_OFF,
+    VIRTIO_ON,
+};
+
+/* Why nobody can give a guest virtio devices there; NULL when somebody can. */
+const char *virtio_problem(enum emu_kind emu, enum run_mode mode, enum virtio virtio);
+
 /* Where the guest's console (COM1) goes. */
 enum console {
     CONSOLE_FILE,  /* into com1.txt, nothing can be typed: byte-identical runs */
@@ -34,6 +44,7 @@ struct machine {
     const char *cpu;    /* the emulator's own name of a CPU model, or NULL */
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
+    bool virtio;             /* QEMU: its own devices; the disk is no ATA drive then */
     const char *iso;         /* what it boots from */
     const char *disk;        /* the image of its disk, written in place; NULL: it has none */
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */

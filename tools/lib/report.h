@@ -6,7 +6,7 @@
 #include "records.h"
 #include "util.h"
 
-#define REPORT_OPS 32
+#define REPORT_OPS 40
 #define REPORT_RUNS 16
 
 struct report_run {

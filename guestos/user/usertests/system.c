@@ -152,7 +152,9 @@ static void kernel_loops(void)
     CHECK(bench(KBENCH_CALL_RET, 10) == 10);
     CHECK(bench(KBENCH_PTE_MOD, 11) == 1);
     bench(KBENCH_HYPERCALL, 10);
-    CHECK(system_call(SYS_KBENCH, KBENCH_PTE_MOD + 1, 1, (uint32_t)&k) == E_INVAL);
+    CHECK(bench(KBENCH_DISK, 3) == 3);
+    CHECK(system_call(SYS_KBENCH, KBENCH_DISK, 1001, (uint32_t)&k) == E_INVAL);
+    CHECK(system_call(SYS_KBENCH, KBENCH_DISK + 1, 1, (uint32_t)&k) == E_INVAL);
     CHECK(system_call(SYS_KBENCH, 0xFFFFFFFF, 1, (uint32_t)&k) == E_INVAL);
     CHECK(system_call(SYS_KBENCH, KBENCH_CR3, 0xFFFFFFFF, (uint32_t)&k) == E_INVAL);
     CHECK(system_call(SYS_KBENCH, KBENCH_CR3, 10000001, (uint32_t)&k) == E_INVAL);
