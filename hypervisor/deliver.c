@@ -78,7 +78,7 @@ static bool deliver_protected(struct vcpu *vcpu, const struct event *event, uint
     uint32_t words[6];
 
     if (!read_gate(vcpu, event, &gate, fault) ||
-        !gate_code_segment(vcpu, gate.selector, &cs, fault))
+        !gate_code_segment(vcpu, gate.selector, true, &cs, fault))
         return false;
     if (!is_conforming(&cs) && seg_dpl(&cs) < cpl) {
         if (!stack_from_tss(vcpu, seg_dpl(&cs), &stack, fault))
@@ -92,10 +92,12 @@ static bool deliver_protected(struct vcpu *vcpu, const struct event *event, uint
     if (event->has_error)
         words[n++] = event->error;
 
+    if (!stack_room(vcpu, &stack, n, gate.width, fault))
+        return false;
     if (gate.offset > cs.limit)
         return raise_fault(fault, VEC_GP, 0);
-    if (!segment_touch(vcpu, &cs, fault) || !segment_touch(vcpu, &stack.seg, fault) ||
-        !stack_push(vcpu, &stack, words, n, gate.width, fault))
+    if (!stack_push(vcpu, &stack, words, n, gate.width, fault) ||
+        !segment_touch(vcpu, &cs, fault) || !segment_touch(vcpu, &stack.seg, fault))
         return false;
 
     cs.selector = (cs.selector & ~SEL_RPL) | stack.level;
@@ -106,7 +108,8 @@ static bool deliver_protected(struct vcpu *vcpu, const struct event *event, uint
     return true;
 }
 
-/* SDM vol. 3B section 20.1.4: four bytes a vector, no privileges, no error codes. */
+/* SDM vol. 3B section 20.1.4: four bytes a vector, no privileges, no error codes. The frame is
+ * pushed before the vector is read (vol. 2, INT n, REAL-ADDRESS-MODE), which it may overwrite. */
 static bool deliver_real(struct vcpu *vcpu, const struct event *event, uint32_t return_eip,
                          struct event *fault)
 {
@@ -118,14 +121,13 @@ static bool deliver_real(struct vcpu *vcpu, const struct event *event, uint32_t 
 
     if (offset + 3 > vcpu->idtr.limit)
         return raise_fault(fault, VEC_GP, 0);
-    if (!guest_read(vcpu, vcpu->idtr.base + offset, entry, sizeof(entry), ACCESS_READ, fault))
+    if (!stack_push(vcpu, &stack, words, 3, 2, fault) ||
+        !guest_read(vcpu, vcpu->idtr.base + offset, entry, sizeof(entry), ACCESS_READ, fault))
         return false;
     ip = entry[0] | entry[1] << 8;
     cs = segment_real(vcpu, SREG_CS, entry[2] | entry[3] << 8);
     if (ip > cs.limit)
         return raise_fault(fault, VEC_GP, 0);
-    if (!stack_push(vcpu, &stack, words, 3, 2, fault))
-        return false;
     stack_commit(vcpu, &stack);
     segment_set(vcpu, SREG_CS, &cs);
     vcpu->eip = ip;
@@ -133,16 +135,21 @@ static bool deliver_real(struct vcpu *vcpu, const struct event *event, uint32_t 
     return true;
 }
 
+/* The CPU loads CR2 before it looks at the IDT; a fault in delivery does not take it back. */
+static void load_cr2(struct vcpu *vcpu, const struct event *event)
+{
+    if (event->kind != EVENT_EXCEPTION || event->vector != VEC_PF)
+        return;
+    vcpu->cr2 = event->cr2;
+    vcpu->dirty |= DIRTY_CR2;
+}
+
 bool deliver_once(struct vcpu *vcpu, const struct event *event, uint32_t return_eip,
                   struct event *fault)
 {
     bool done;
 
-    /* The CPU loads CR2 before it looks at the IDT; a fault in delivery does not take it back. */
-    if (event->kind == EVENT_EXCEPTION && event->vector == VEC_PF) {
-        vcpu->cr2 = event->cr2;
-        vcpu->dirty |= DIRTY_CR2;
-    }
+    load_cr2(vcpu, event);
     done = protected_mode(vcpu) ? deliver_protected(vcpu, event, return_eip, fault)
                                 : deliver_real(vcpu, event, return_eip, fault);
     if (!done) {
@@ -176,6 +183,7 @@ bool deliver_event(struct vcpu *vcpu, const struct event *event)
     struct event now = *event, fault;
 
     while (!deliver_once(vcpu, &now, vcpu->eip, &fault)) {
+        load_cr2(vcpu, &fault); /* also when the two become a double fault */
         if (!combine(&now, &fault))
             return false;
         now = fault;

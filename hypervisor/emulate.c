@@ -9,9 +9,7 @@
 
 uint32_t next_eip(const struct vcpu *vcpu, const struct insn *insn)
 {
-    uint32_t eip = vcpu->eip + insn->len;
-
-    return vcpu->seg[SREG_CS].attr & SEG_DB ? eip : eip & 0xFFFF;
+    return vcpu->eip + insn->len;
 }
 
 enum emu_result emu_done(struct vcpu *vcpu, const struct insn *insn)

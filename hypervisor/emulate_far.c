@@ -85,10 +85,11 @@ static bool return_outer_stack(struct vcpu *vcpu, struct far_return *ret, uint32
     outer.esp = (outer.esp & ~mask) | (words[0] & mask);
     stack_release(&outer, release);
     ret->stack = outer;
-    return segment_touch(vcpu, &ret->stack.seg, fault);
+    return true;
 }
 
-/* words[0] = EIP and words[1] = CS were popped from ret->stack. */
+/* words[0] = EIP and words[1] = CS were popped from ret->stack. EIP is the last to be checked
+ * against its limit: in SDM vol. 2 that stands behind the checks of the outer stack. */
 static bool return_check(struct vcpu *vcpu, struct far_return *ret, const uint32_t *words,
                          uint32_t release, struct event *fault)
 {
@@ -101,17 +102,20 @@ static bool return_check(struct vcpu *vcpu, struct far_return *ret, const uint32
             return false;
         ret->outer = (ret->cs.selector & SEL_RPL) > vcpu_cpl(vcpu);
     }
-    if (ret->eip > ret->cs.limit)
-        return raise_fault(fault, VEC_GP, 0);
     if (!ret->outer)
         stack_release(&ret->stack, release);
     else if (!return_outer_stack(vcpu, ret, release, fault))
         return false;
-    return !protected_mode(vcpu) || segment_touch(vcpu, &ret->cs, fault);
+    if (ret->eip > ret->cs.limit)
+        return raise_fault(fault, VEC_GP, 0);
+    if (!protected_mode(vcpu))
+        return true;
+    return (!ret->outer || segment_touch(vcpu, &ret->stack.seg, fault)) &&
+           segment_touch(vcpu, &ret->cs, fault);
 }
 
 /* Data segments that the outer level may not use become null (SDM vol. 2, RET and IRET,
- * "RETURN-TO-OUTER-PRIVILEGE-LEVEL"). */
+ * "RETURN-TO-OUTER-PRIVILEGE-LEVEL"), and null ones lose their RPL. */
 static void drop_inner_segments(struct vcpu *vcpu)
 {
     static const uint8_t data[] = {SREG_ES, SREG_FS, SREG_GS, SREG_DS};
@@ -120,7 +124,7 @@ static void drop_inner_segments(struct vcpu *vcpu)
         const struct segment *seg = &vcpu->seg[data[i]];
         struct segment null;
 
-        if ((seg->attr & SEG_UNUSABLE) || is_conforming(seg) || seg_dpl(seg) >= vcpu_cpl(vcpu))
+        if (!(seg->attr & SEG_UNUSABLE) && (is_conforming(seg) || seg_dpl(seg) >= vcpu_cpl(vcpu)))
             continue;
         null = segment_null(0);
         segment_set(vcpu, data[i], &null);
@@ -209,10 +213,8 @@ static bool call_gate_target(struct vcpu *vcpu, uint16_t selector, uint64_t raw,
         return raise_fault(fault, VEC_GP, error);
     if (!(attr & SEG_P))
         return raise_fault(fault, VEC_NP, error);
-    if (!gate_code_segment(vcpu, low >> 16, &target->cs, fault))
+    if (!gate_code_segment(vcpu, low >> 16, call, &target->cs, fault))
         return false;
-    if (!call && !is_conforming(&target->cs) && seg_dpl(&target->cs) != cpl)
-        return raise_fault(fault, VEC_GP, target->cs.selector & ~SEL_RPL);
     target->eip = (low & 0xFFFF) | (wide ? high & 0xFFFF0000 : 0);
     target->width = wide ? 4 : 2;
     target->params = high & 0x1F;
@@ -264,18 +266,24 @@ static bool far_pointer(struct vcpu *vcpu, const struct insn *insn, uint16_t *se
     return true;
 }
 
-/* Push what a far CALL pushes, on the inner stack when the gate leads inwards. */
+/* Push what a far CALL pushes, on the inner stack when the gate leads inwards. EIP is checked
+ * against its limit after the stack against its own, and both before parameters are read (SDM vol.
+ * 2, CALL). */
 static bool call_push(struct vcpu *vcpu, const struct insn *insn, const struct far_target *target,
                       struct stack *stack, struct event *fault)
 {
     uint32_t words[31 + 4], params[31];
     unsigned n = 0, level = seg_dpl(&target->cs);
+    const bool inner = target->gate && !is_conforming(&target->cs) && level < vcpu_cpl(vcpu);
+    struct stack from = *stack;
 
-    if (target->gate && !is_conforming(&target->cs) && level < vcpu_cpl(vcpu)) {
-        struct stack from = *stack;
-
-        if (!stack_from_tss(vcpu, level, stack, fault))
-            return false;
+    if (inner && !stack_from_tss(vcpu, level, stack, fault))
+        return false;
+    if (!stack_room(vcpu, stack, inner ? 4 + target->params : 2, target->width, fault))
+        return false;
+    if (target->eip > target->cs.limit)
+        return raise_fault(fault, VEC_GP, 0);
+    if (inner) {
         words[n++] = vcpu->seg[SREG_SS].selector;
         words[n++] = vcpu->gpr[GPR_ESP];
         if (target->params && !stack_pop(vcpu, &from, params, target->params, target->width, fault))
@@ -285,8 +293,8 @@ static bool call_push(struct vcpu *vcpu, const struct insn *insn, const struct f
     }
     words[n++] = vcpu->seg[SREG_CS].selector;
     words[n++] = next_eip(vcpu, insn);
-    return (!protected_mode(vcpu) || segment_touch(vcpu, &stack->seg, fault)) &&
-           stack_push(vcpu, stack, words, n, target->width, fault);
+    return stack_push(vcpu, stack, words, n, target->width, fault) &&
+           (!protected_mode(vcpu) || segment_touch(vcpu, &stack->seg, fault));
 }
 
 static enum emu_result far_transfer(struct vcpu *vcpu, const struct insn *insn, struct exit *exit,
@@ -301,11 +309,11 @@ static enum emu_result far_transfer(struct vcpu *vcpu, const struct insn *insn, 
     if (!far_pointer(vcpu, insn, &selector, &offset, fault) ||
         !far_target(vcpu, selector, offset, call, &target, fault))
         return emu_faulted(exit);
+    if (call && !call_push(vcpu, insn, &target, &stack, fault))
+        return emu_faulted(exit);
     if (target.eip > target.cs.limit)
         return emu_fault(exit, VEC_GP, 0);
     if (protected_mode(vcpu) && !segment_touch(vcpu, &target.cs, fault))
-        return emu_faulted(exit);
-    if (call && !call_push(vcpu, insn, &target, &stack, fault))
         return emu_faulted(exit);
 
     if (protected_mode(vcpu))

@@ -94,6 +94,7 @@ enum emu_result emu_verr_verw(struct vcpu *vcpu, const struct insn *insn, struct
     return emu_done(vcpu, insn);
 }
 
+/* The operand is read for writing: it is written back as it is when its RPL stays. */
 enum emu_result emu_arpl(struct vcpu *vcpu, const struct insn *insn, struct exit *exit)
 {
     struct event *fault = &exit->exception.event;
@@ -102,7 +103,7 @@ enum emu_result emu_arpl(struct vcpu *vcpu, const struct insn *insn, struct exit
 
     if (!protected_mode(vcpu))
         return emu_fault(exit, VEC_UD, 0);
-    if (!rm16_read(vcpu, insn, &selector, fault))
+    if (!rm16_read_to_write(vcpu, insn, &selector, fault))
         return emu_faulted(exit);
     raised = (selector & SEL_RPL) < rpl;
     if (raised && !rm16_write(vcpu, insn, (selector & ~SEL_RPL) | rpl, false, fault))

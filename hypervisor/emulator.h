@@ -84,8 +84,9 @@ bool segment_allows(const struct vcpu *vcpu, const struct segment *seg, uint32_t
 bool stack_segment(struct vcpu *vcpu, uint16_t selector, unsigned level, uint8_t bad,
                    struct segment *seg, struct event *fault);
 
-/* Check the code segment that a gate names: code, DPL not above CPL, present. */
-bool gate_code_segment(struct vcpu *vcpu, uint16_t selector, struct segment *seg,
+/* Check the code segment that a gate names: code, DPL not above CPL, present. inward: it may be of
+ * an inner level, as for all but JMP, which is #GP before the segment is seen to be absent. */
+bool gate_code_segment(struct vcpu *vcpu, uint16_t selector, bool inward, struct segment *seg,
                        struct event *fault);
 
 /* Check a code segment for a far CALL or JMP without a gate; seg->selector gets RPL = CPL. */
@@ -103,6 +104,10 @@ struct stack {
 };
 
 struct stack stack_current(const struct vcpu *vcpu);
+
+/* Do n words of width bytes fit within the limit? A page of the stack may still be missing. */
+bool stack_room(const struct vcpu *vcpu, const struct stack *stack, unsigned n, unsigned width,
+                struct event *fault);
 
 /* Push words[0..n-1] in this order, each of width 2 or 4 bytes: all or nothing. */
 bool stack_push(struct vcpu *vcpu, struct stack *stack, const uint32_t *words, unsigned n,
@@ -130,9 +135,11 @@ bool operand_read(struct vcpu *vcpu, const struct insn *insn, void *buf, uint32_
 bool operand_write(struct vcpu *vcpu, const struct insn *insn, const void *buf, uint32_t n,
                    struct event *fault);
 
-/* The r/m operand as 16 bits; and its store: a register gets opsize bytes when wide_reg, memory
- * always 16 bits. */
+/* The r/m operand as 16 bits, perhaps of an instruction that writes it later (it must be writable);
+ * and its store: a register gets opsize bytes when wide_reg, memory always 16 bits. */
 bool rm16_read(struct vcpu *vcpu, const struct insn *insn, uint16_t *value, struct event *fault);
+bool rm16_read_to_write(struct vcpu *vcpu, const struct insn *insn, uint16_t *value,
+                        struct event *fault);
 bool rm16_write(struct vcpu *vcpu, const struct insn *insn, uint32_t value, bool wide_reg,
                 struct event *fault);
 
@@ -147,14 +154,15 @@ bool seg_probe(struct vcpu *vcpu, enum sreg reg, uint32_t offset, uint32_t n, bo
 
 /* --- deliver.c --- */
 
-/* One attempt to deliver. return_eip goes into the frame. On false nothing but accessed bits has
- * changed, and *fault is what came up. */
+/* One attempt to deliver. return_eip goes into the frame. On false nothing has changed but accessed
+ * bits and what lies beyond the top of the stack, and *fault is what came up. */
 bool deliver_once(struct vcpu *vcpu, const struct event *event, uint32_t return_eip,
                   struct event *fault);
 
 /* --- emulate.c --- */
 
-/* EIP after the instruction; IP wraps at 64 KB in 16-bit code. */
+/* EIP after the instruction. It does not wrap at 64 KB in 16-bit code: since the 80386 it runs into
+ * the limit of CS there. */
 uint32_t next_eip(const struct vcpu *vcpu, const struct insn *insn);
 
 /* The instruction is complete: EIP, RF and the interrupt shadow move on. */

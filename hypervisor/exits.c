@@ -22,11 +22,13 @@ const char *exit_reason_name(enum exit_reason reason)
     return reason < EXIT_REASON_COUNT ? names[reason] : "?";
 }
 
-/* The one place where a completed instruction is stepped over: EIP moves on, and the interrupt
- * shadow of a preceding STI or MOV SS ends (SDM vol. 3A section 6.8.3). */
+/* The one place where a completed instruction is stepped over: EIP moves on, RF goes (SDM vol. 3B
+ * section 17.3.1.1), and the interrupt shadow of a preceding STI or MOV SS ends (SDM vol. 3A
+ * section 6.8.3). */
 static void exit_advance(struct vcpu *vcpu, const struct exit *exit)
 {
     vcpu->eip += exit->insn_len;
+    vcpu->eflags &= ~FL_RF;
     vcpu->int_shadow = 0;
 }
 

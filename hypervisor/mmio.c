@@ -82,5 +82,6 @@ void mmio_access(struct vcpu *vcpu, struct exit *exit)
         return;
     }
     vcpu->eip += insn.len;
+    vcpu->eflags &= ~FL_RF;
     vcpu->int_shadow = 0;
 }

@@ -144,12 +144,29 @@ bool operand_write(struct vcpu *vcpu, const struct insn *insn, const void *buf, 
     return seg_write(vcpu, reg, offset, buf, n, fault);
 }
 
+static bool rm16_access(struct vcpu *vcpu, const struct insn *insn, uint16_t *value,
+                        unsigned access, struct event *fault)
+{
+    enum sreg reg;
+    uint32_t offset;
+
+    if (MODRM_MOD(insn->modrm) == 3) {
+        *value = gpr_read(vcpu, MODRM_RM(insn->modrm), 2);
+        return true;
+    }
+    offset = operand_offset(vcpu, insn, &reg);
+    return seg_read(vcpu, reg, offset, value, sizeof(*value), access, fault);
+}
+
 bool rm16_read(struct vcpu *vcpu, const struct insn *insn, uint16_t *value, struct event *fault)
 {
-    if (MODRM_MOD(insn->modrm) != 3)
-        return operand_read(vcpu, insn, value, sizeof(*value), fault);
-    *value = gpr_read(vcpu, MODRM_RM(insn->modrm), 2);
-    return true;
+    return rm16_access(vcpu, insn, value, ACCESS_READ, fault);
+}
+
+bool rm16_read_to_write(struct vcpu *vcpu, const struct insn *insn, uint16_t *value,
+                        struct event *fault)
+{
+    return rm16_access(vcpu, insn, value, ACCESS_WRITE, fault);
 }
 
 bool rm16_write(struct vcpu *vcpu, const struct insn *insn, uint32_t value, bool wide_reg,

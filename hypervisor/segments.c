@@ -186,7 +186,7 @@ bool stack_segment(struct vcpu *vcpu, uint16_t selector, unsigned level, uint8_t
     return true;
 }
 
-bool gate_code_segment(struct vcpu *vcpu, uint16_t selector, struct segment *seg,
+bool gate_code_segment(struct vcpu *vcpu, uint16_t selector, bool inward, struct segment *seg,
                        struct event *fault)
 {
     uint64_t raw;
@@ -196,7 +196,8 @@ bool gate_code_segment(struct vcpu *vcpu, uint16_t selector, struct segment *seg
     if (!read_descriptor(vcpu, selector, &raw, fault))
         return false;
     *seg = descriptor_decode(selector, raw);
-    if (!is_code(seg) || seg_dpl(seg) > vcpu_cpl(vcpu))
+    if (!is_code(seg) || seg_dpl(seg) > vcpu_cpl(vcpu) ||
+        (!inward && !is_conforming(seg) && seg_dpl(seg) != vcpu_cpl(vcpu)))
         return selector_fault(fault, VEC_GP, selector);
     if (!(seg->attr & SEG_P))
         return selector_fault(fault, VEC_NP, selector);

@@ -52,6 +52,14 @@ static uint32_t check_limit(const struct vcpu *vcpu, const struct stack *stack, 
     return step;
 }
 
+bool stack_room(const struct vcpu *vcpu, const struct stack *stack, unsigned n, unsigned width,
+                struct event *fault)
+{
+    const uint32_t low = (stack->esp - n * width) & offset_mask(stack);
+
+    return check_limit(vcpu, stack, low, n * width, width, true, fault) != 0;
+}
+
 /* A block could not be written. Pushes go downwards: the fault is that of the highest word that
  * cannot be, and CR2 says so. */
 static bool push_fault(struct vcpu *vcpu, const struct stack *stack, uint32_t low, uint32_t total,
@@ -136,16 +144,23 @@ bool stack_from_tss(struct vcpu *vcpu, unsigned level, struct stack *stack, stru
     uint32_t offset = wide ? 4 + 8 * level : 2 + 4 * level, size = wide ? 6 : 4;
     uint8_t image[6];
     uint16_t selector;
+    uint32_t mask, esp;
 
-    if ((tr->attr & SEG_UNUSABLE) || offset + size - 1 > tr->limit)
+    /* SS is two bytes, but the whole doubleword must be there (SDM vol. 2, CALL and INT). */
+    if ((tr->attr & SEG_UNUSABLE) || offset + (wide ? 8 : 4) - 1 > tr->limit)
         return raise_fault(fault, VEC_TS, tr->selector & ~SEL_RPL);
     if (!guest_read(vcpu, tr->base + offset, image, size, ACCESS_READ, fault))
         return false;
-    stack->esp = image[0] | image[1] << 8;
+    esp = image[0] | image[1] << 8;
     if (wide)
-        stack->esp |= (uint32_t)image[2] << 16 | (uint32_t)image[3] << 24;
+        esp |= (uint32_t)image[2] << 16 | (uint32_t)image[3] << 24;
     selector = image[size - 2] | image[size - 1] << 8;
     stack->level = level;
     stack->fault_error = selector & ~SEL_RPL;
-    return stack_segment(vcpu, selector, level, VEC_TS, &stack->seg, fault);
+    if (!stack_segment(vcpu, selector, level, VEC_TS, &stack->seg, fault))
+        return false;
+    /* A 16-bit stack gets SP only, as with a return to an outer level. */
+    mask = offset_mask(stack);
+    stack->esp = (vcpu->gpr[GPR_ESP] & ~mask) | (esp & mask);
+    return true;
 }

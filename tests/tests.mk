@@ -25,6 +25,7 @@ SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation)
 
 include tests/guests/guests.mk
+include tests/emulator/emulator.mk
 
 $(BUILD)/unit/%.o: %.c
 	@mkdir -p $(@D)
@@ -70,7 +71,7 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(BUILD)/tests/decoder-speed
+test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(BUILD)/tests/decoder-speed
 	@tests/run.sh $(BUILD) unit zydis virtio sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
@@ -79,7 +80,7 @@ unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
 powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
-system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF)
+system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST)
 	@ONLY='$(ONLY)' LONG='$(LONG)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d) $(FUZZ_VIRTIO_OBJ:.o=.d))

@@ -1,5 +1,6 @@
 # Fuzzers, built by clang with its sanitizers. tests/fuzz/fuzz_NAME.c is one for libFuzzer; adding
-# a file is enough. The comparison of the decoder with Zydis brings its own random cases.
+# a file is enough. The comparison of the decoder with Zydis brings its own random cases, and so does
+# that of the emulator with the CPU (tests/emulator).
 N ?= 50000000
 SEED ?= 1
 # Warnings are GCC's business.
@@ -29,7 +30,7 @@ $(FUZZERS): $(BUILD)/fuzz/%: $(BUILD)/fuzz/tests/fuzz/%.o $(BUILD)/fuzz/libpure.
 
 .PHONY: fuzz
 
-fuzz: $(BUILD)/fuzz/decoder-zydis $(FUZZERS) $(MINNOW_ELF) $(VMM_ELF)
+fuzz: $(BUILD)/fuzz/decoder-zydis $(FUZZERS) $(MINNOW_ELF) $(VMM_ELF) $(EMUTEST) $(BUILD)/tools/tv-run
 	@tests/fuzz/run.sh $(BUILD) $(N) $(SEED) $(notdir $(FUZZERS))
 
 -include $(patsubst %.o,%.d,$(FUZZ_PURE_OBJ) $(FUZZ_ZYDIS_OBJ) $(FUZZERS:$(BUILD)/fuzz/%=$(BUILD)/fuzz/tests/fuzz/%.o))

@@ -2,7 +2,8 @@
 # Run the fuzzers on all cores; progress on stderr, TAP, and at the end: N passed, N failed.
 # usage: tests/fuzz/run.sh BUILD CASES SEED LIBFUZZER...
 # CASES are those of decoder-zydis; a libFuzzer, which learns from each input, gets a hundredth, but
-# those of what a guest attacks directly, the hypercalls and the virtio devices, a fifth.
+# those of what a guest attacks directly, the hypercalls and the virtio devices, a fifth. The VMM's
+# emulator is held against QEMU's CPU in a fiftieth, and against Bochs' in a five hundredth.
 set -u
 build=$1
 cases=$2
@@ -39,7 +40,7 @@ verdict() { # verdict NAME STATUS LOG
     fi
 }
 echo "TAP version 13"
-echo "1..$((cores + $#))"
+echo "1..$((cores + $# + 2))"
 for ((i = 0; i < cores; i++)); do
     wait "${pids[$i]}"
     verdict "decoder-zydis, seed $((seed + i))" $? "$out/zydis.$i"
@@ -61,6 +62,27 @@ export build cases seed out
 for name in "$@"; do
     verdict "$name" "$(cat "$out/$name.status" 2>/dev/null || echo 1)" "$out/$name"
 done
+
+# The emulator against the CPU, both machines at once; a part of QEMU's cases on its other half.
+emulator() { # emulator MACHINE CASES MORE-OPTIONS...
+    local machine=$1 count=$2
+    shift 2
+    "$build/tools/tv-run" --emu="$machine" --mode=native --guest="$build/tests/emulator/emulator.elf" \
+        --disk=none --timeout=0 --dir="$out/run-$machine" --run="seed=$seed cases=$count" "$@" 2>&1 </dev/null |
+        tr -d '\r' | tee "$out/emulator-$machine" | grep --line-buffered '^progress' |
+        sed -u "s/^/emulator, $machine: /" >&2
+    grep -q "^0 of $count cases differ, 0 instructions never compared" "$out/emulator-$machine"
+    echo $? >"$out/emulator-$machine.status"
+}
+emulator qemu $((cases / 50)) &
+emulator bochs $((cases / 500)) --cpu=ryzen &
+wait
+for machine in qemu bochs; do
+    said=$(grep " cases differ" "$out/emulator-$machine")
+    echo "$said" >>"$out/emulator-$machine"
+    verdict "emulator, $machine" "$(cat "$out/emulator-$machine.status")" "$out/emulator-$machine"
+done
+
 echo
 echo "$passed passed, $failed failed, in $((SECONDS - begin)) seconds"
 [ "$failed" = 0 ]

@@ -48,6 +48,12 @@ static void report(struct job *job)
     fflush(stdout);
 }
 
+bool tests_long(void)
+{
+    const char *is_long = getenv("LONG");
+    return is_long && *is_long;
+}
+
 static const char usage[] = "usage: tv-systest [--list] [-j N] [TEXT]\n"
                             "Runs the cases whose name contains TEXT (default: all).\n";
 
@@ -78,6 +84,7 @@ int main(int argc, char **argv)
     tests_guests();
     tests_sites();
     tests_ablation();
+    tests_emulator();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

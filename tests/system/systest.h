@@ -22,6 +22,9 @@ struct test_case *test_add(void (*run)(const struct test_case *), enum emu_kind 
                            enum run_mode mode, unsigned limit_s, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* LONG=1 was given: also what other cases nearly cover. */
+bool tests_long(void);
+
 /* Each file's cases. */
 void tests_shell(void);
 void tests_programs(void);
@@ -35,6 +38,7 @@ void tests_panics(void);
 void tests_guests(void);
 void tests_sites(void);
 void tests_ablation(void);
+void tests_emulator(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -311,6 +311,18 @@ Test(deliver, cr2_of_a_push)
     cr_assert_eq(fault.error, PF_W);
 }
 
+/* CR2 is that of the last page fault, whatever becomes of it. */
+Test(deliver, cr2_of_a_fault_in_delivery)
+{
+    struct vcpu *v = &machine.vcpu;
+    struct event e = {.kind = EVENT_EXCEPTION, .vector = VEC_PF, .has_error = true, .cr2 = 0x1234};
+
+    machine_user();
+    stack_unmapped();
+    cr_assert_not(deliver_event(v, &e));
+    cr_assert_eq(v->cr2, KERNEL_STACK - 4u);
+}
+
 Test(deliver, software_interrupt_needs_gate_dpl)
 {
     struct event e = {.kind = EVENT_SOFT_INT, .vector = 0x30};
@@ -397,6 +409,25 @@ Test(deliver, real_mode)
 
     v->idtr.limit = 3;
     cr_assert_not(deliver_event(v, &e));
+}
+
+/* The frame goes over the vector, which is read when it is there: IP and CS become those of the
+ * frame (SDM vol. 2, INT n: the pushes stand before the loads). */
+Test(deliver, real_mode_reads_the_vector_last)
+{
+    struct vcpu *v = &machine.vcpu;
+    struct event e = {.kind = EVENT_SOFT_INT, .vector = 0x30};
+
+    machine_real();
+    v->seg[SREG_SS].selector = 0;
+    v->seg[SREG_SS].base = 0;
+    v->gpr[GPR_ESP] = 0x30 * 4 + 6;
+    v->eip = 0x2345;
+    put32(0x30 * 4, 0xF0001234);
+    cr_assert(deliver_event(v, &e));
+    cr_assert_eq(v->eip, 0x2345u);
+    cr_assert_eq(v->seg[SREG_CS].selector, 0x1000);
+    cr_assert_eq(v->gpr[GPR_ESP], 0x30 * 4u);
 }
 
 /* --- there and back --- */

@@ -488,12 +488,12 @@ Test(emulate, operand_checks)
     expect_fault("expand-down of 16 bits ends at 64 KB", load, VEC_SS, 0);
 }
 
-Test(emulate, ip_wraps_in_16_bit_code)
+Test(emulate, eip_does_not_wrap_in_16_bit_code)
 {
     machine.vcpu.seg[SREG_CS].attr &= ~SEG_DB;
     machine.vcpu.eip = 0xFFFE;
     cr_assert_eq(run(INSN(.op = OP_CLI)), EMU_DONE);
-    cr_assert_eq(machine.vcpu.eip, 1u);
+    cr_assert_eq(machine.vcpu.eip, 0x10001u);
 }
 
 Test(emulate, moffs)

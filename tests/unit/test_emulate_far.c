@@ -344,12 +344,16 @@ Test(emulate_far, call_gate_checks)
     expect_fault("CS is data", call(CALL_GATE, 0), VEC_GP, KDATA);
     put_gate(GDT + CALL_GATE, ABSENT_CODE, HANDLER, 0xEC, 0);
     expect_fault("CS absent", call(CALL_GATE, 0), VEC_NP, ABSENT_CODE);
+    expect_fault("jmp inwards, CS absent", jmp(CALL_GATE, 0), VEC_GP, ABSENT_CODE);
     put_gate(GDT + CALL_GATE, KCODE, HANDLER, 0xEC, 0);
     put32(TSS + 8, KDATA | 1);
     expect_fault("inner SS", call(CALL_GATE, 0), VEC_TS, KDATA);
     put32(TSS + 8, SMALL_DATA);
     put32(TSS + 4, 15);
     expect_fault("no room on the inner stack", call(CALL_GATE, 0), VEC_SS, SMALL_DATA);
+    put_gate(GDT + CALL_GATE, KCODE, HANDLER, 0xEC, 2);
+    machine.vcpu.seg[SREG_SS].limit = machine.vcpu.gpr[GPR_ESP] + 3;
+    expect_fault("no room there, and no parameters", call(CALL_GATE, 0), VEC_SS, SMALL_DATA);
     machine_kernel();
     put_gate(GDT + CALL_GATE, KCODE, HANDLER, 0x8C, 0);
     expect_fault("RPL over the gate's DPL", call(CALL_GATE | 1, 0), VEC_GP, CALL_GATE);
