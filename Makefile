@@ -99,9 +99,9 @@ endif
 #: make ablation EMU=..: what each mechanism of mode para is worth (two minutes); WORKLOADS= WITHOUT= JSON= CSV=
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only
-#: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: more
+#: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: all of them
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
-#: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), and run all fuzzers (virtio: a fifth of N)
+#: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), the emulator with the CPU on N/50 cases (Bochs: N/500), and run all fuzzers (virtio: a fifth of N)
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
 #: make deps: install the Debian packages that are missing

@@ -423,7 +423,7 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
         refuse("no guest kernel: load one as a multiboot module after the VMM");
     check_options();
     const struct vmm_mode *mode = choose_mode();
-    bool virtio = mode->virtio;
+    bool virtio = mode->virtio && mode->virtio(cmdline);
     const char *why = option_switch(cmdline, "virtio", &virtio);
     if (why)
         refuse("%s", why);

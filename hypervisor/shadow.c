@@ -35,13 +35,18 @@ const char *shadow_init(struct shadow *s, struct vm *vm, bool kernel_nx)
     memset(s, 0, sizeof(*s));
     s->vm = vm;
     memset(s->slot, 0xFF, sizeof(s->slot));
+    s->recent.part = NO_PART;
     for (unsigned i = 0; i <= SHADOW_SPACES; i++)
         s->spaces[i].first = -1;
+    s->spaces[0].used = true;
+    s->spaces[0].cr3 = vm->vcpu.cr3;
     s->pde_flags[SHADOW_KERNEL] = PTE_P | PTE_W | PTE_U | (kernel_nx ? PTE_NX : 0);
     s->pde_flags[SHADOW_USER] = PTE_P | PTE_W | PTE_U;
     s->hole_read = page_alloc();
     s->hole_bucket = page_alloc();
     bool ok = s->hole_read && s->hole_bucket;
+    for (unsigned pde = 0; pde < SHADOW_PDES; pde++)
+        s->entries[SHADOW_KERNEL][pde] = s->entries[SHADOW_USER][pde] = s->hole_bucket;
     for (int root = 0; root < SHADOW_ROOTS && ok; root++)
         ok = alloc_root(s, root);
     while (ok && s->free_count < SHADOW_POOL) {
@@ -89,7 +94,7 @@ static void clear_table(struct shadow_table *t)
     if (t->count > SHADOW_TRACK) {
         memset(t->pt, 0, PAGE_SIZE);
     } else {
-        for (int i = 0; i < t->count; i++)
+        for (unsigned i = 0; i < t->count; i++)
             t->pt[t->used[i]] = 0;
     }
     t->count = 0;
@@ -99,6 +104,8 @@ static void install(struct shadow *s, unsigned index)
 {
     const struct shadow_table *t = &s->table[index];
     s->slot[t->root][t->pde] = (int16_t)index;
+    s->entries[t->root][t->pde] = t->pt;
+    s->recent.part = NO_PART;
     s->pd[t->root][t->pde >> 9][t->pde & 511] = ptr_to_hpa(t->pt) | s->pde_flags[t->root];
 }
 
@@ -108,6 +115,8 @@ static void uninstall(struct shadow *s, unsigned index)
     if (s->slot[t->root][t->pde] != (int16_t)index)
         return; /* of a space that is put aside */
     s->slot[t->root][t->pde] = -1;
+    s->entries[t->root][t->pde] = s->hole_bucket;
+    s->recent.part = NO_PART;
     s->pd[t->root][t->pde >> 9][t->pde & 511] = 0;
 }
 
@@ -116,6 +125,7 @@ static void give_back(struct shadow *s, unsigned index)
     struct shadow_table *t = &s->table[index];
     uninstall(s, index);
     clear_table(t);
+    s->large_count -= t->large;
     if (t->before >= 0)
         s->table[t->before].after = t->after;
     else
@@ -135,6 +145,7 @@ void shadow_drop_all(struct shadow *s)
 {
     for (unsigned i = 0; i <= SHADOW_SPACES; i++)
         empty_space(s, i);
+    s->recent.part = NO_PART;
     s->flushes++;
     s->stale = true;
 }
@@ -155,7 +166,7 @@ static unsigned oldest_space(const struct shadow *s)
     return found;
 }
 
-/* Make tables free: of spaces that are put aside, the oldest first; or all. */
+/* Make tables free: of spaces that are put aside, the oldest first; or all. None is free now. */
 static void make_room(struct shadow *s)
 {
     for (unsigned i = 0; i < SHADOW_SPACES && !s->free_count; i++) {
@@ -174,6 +185,7 @@ static void make_room(struct shadow *s)
     }
     if (!s->free_count)
         shadow_drop_all(s);
+    s->evicted += s->free_count;
 }
 
 static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id root, unsigned pde,
@@ -187,6 +199,7 @@ static struct shadow_table *take_table(struct shadow *s, enum shadow_root_id roo
     t->root = (uint8_t)root;
     t->space = (uint8_t)space;
     t->mixed = false;
+    t->large = false;
     t->before = -1;
     t->after = s->spaces[space].first;
     if (t->after >= 0)
@@ -220,7 +233,8 @@ static inline struct shadow_table *table_for(struct shadow *s, enum shadow_root_
 
 /* --- coming back to an address space --- */
 
-/* What the guest's tables say about the 2 MB of a shadow table. */
+/* What the guest's tables say about the 2 MB of a shadow table. Nothing, when hardware would set
+ * the accessed bit of the directory's entry again, or fault for a reserved one. */
 struct guest_part {
     uint32_t pde;
     const uint32_t *pt; /* NULL: a 4 MB page, or nothing */
@@ -230,23 +244,26 @@ static struct guest_part guest_part(const struct vcpu *vcpu, gva_t gva)
 {
     struct guest_part part = {0, NULL};
     const uint32_t *pd = guest_ram(vcpu->vm, vcpu->cr3 & PAGE_MASK, PAGE_SIZE);
-    if (!pd || !(pd[gva >> 22] & PTE_P))
+    if (!pd || (pd[gva >> 22] & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
         return part;
     part.pde = pd[gva >> 22];
-    if ((part.pde & PTE_PS) && (vcpu->cr4 & CR4_PSE))
+    if ((part.pde & PTE_PS) && (vcpu->cr4 & CR4_PSE)) {
+        if (part.pde & PDE_LARGE_RESERVED)
+            part.pde = 0;
         return part;
+    }
     part.pt = guest_ram(vcpu->vm, part.pde & PAGE_MASK, PAGE_SIZE);
     if (!part.pt)
         part.pde = 0;
     return part;
 }
 
-/* The entry for a 4 KB page with the rights of both levels, and A when both have it, and a part of
- * a 4 MB page as if it were one; 0: none. */
+/* The entry for a 4 KB page with the rights of both levels, and a part of a 4 MB page as if it were
+ * one; 0: none. */
 static inline uint32_t guest_entry(const struct guest_part *part, gva_t gva)
 {
     if (part->pt)
-        return part->pt[gva >> PAGE_SHIFT & 1023] & (part->pde | ~(PTE_W | PTE_U | PTE_A));
+        return part->pt[gva >> PAGE_SHIFT & 1023] & (part->pde | ~(PTE_W | PTE_U));
     return part->pde ? (part->pde & 0xFFC00FFFu) | (gva & 0x003FF000u) : 0;
 }
 
@@ -278,7 +295,7 @@ static bool revalidate(struct shadow *s, struct shadow_table *t)
         else
             t->pt[index] = 0;
     }
-    t->count = (uint16_t)kept;
+    t->count = kept;
     s->kept += kept;
     return kept;
 }
@@ -306,6 +323,7 @@ void shadow_switch(struct shadow *s, bool keep)
             uninstall(s, (unsigned)i);
     }
     s->current = next;
+    s->recent.part = NO_PART;
     s->spaces[next].last_use = ++s->switches;
     for (int i = s->spaces[next].first, after; i >= 0; i = after) {
         const int there = s->slot[s->table[i].root][s->table[i].pde];
@@ -323,19 +341,55 @@ void shadow_switch(struct shadow *s, bool keep)
     s->stale = true;
 }
 
+/* An entry of the table is about to be used, perhaps not for the first time. */
+static inline void note_entry(struct shadow_table *t, unsigned index)
+{
+    if (t->count < SHADOW_TRACK)
+        t->used[t->count] = (uint16_t)index;
+    if (t->count <= SHADOW_TRACK)
+        t->count++;
+}
+
 static inline void set_entry(struct shadow *s, enum shadow_root_id root, gva_t gva, uint64_t pte,
-                             bool global)
+                             bool global, bool large)
 {
     struct shadow_table *t = table_for(s, root, gva, global);
-    if (!t->pt[PT_INDEX(gva)]) {
-        if (t->count < SHADOW_TRACK)
-            t->used[t->count] = (uint16_t)PT_INDEX(gva);
-        if (t->count <= SHADOW_TRACK)
-            t->count++;
+    if (large && !t->large) {
+        t->large = true;
+        s->large_count++;
     }
+    if (!t->pt[PT_INDEX(gva)])
+        note_entry(t, PT_INDEX(gva));
     t->pt[PT_INDEX(gva)] = pte;
     t->mixed |= global;
     s->fills++;
+}
+
+/* Drop what holds parts of a 4 MB page where gva is: what there has been, whatever the guest's
+ * tables say now. */
+static __attribute__((noinline)) void forget_large(struct shadow *s, gva_t gva)
+{
+    const unsigned first = gva >> PDE_SHIFT & ~1u;
+    for (int root = 0; root < SHADOW_ROOTS; root++) {
+        for (unsigned pde = first; pde < first + 2; pde++) {
+            const int index = s->slot[root][pde];
+            if (index >= 0 && s->table[index].large) {
+                give_back(s, (unsigned)index);
+                s->stale = true;
+            }
+        }
+    }
+}
+
+static inline __attribute__((always_inline)) void forget_page(struct shadow *s, gva_t gva)
+{
+    if (gva >= VMM_BASE)
+        return;
+    if (s->large_count)
+        forget_large(s, gva);
+    /* The entry stays counted as used: it is only looked at once more later. */
+    s->entries[SHADOW_KERNEL][gva >> PDE_SHIFT][PT_INDEX(gva)] = 0;
+    s->entries[SHADOW_USER][gva >> PDE_SHIFT][PT_INDEX(gva)] = 0;
 }
 
 enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_t gva,
@@ -347,8 +401,10 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
     hpa_t hpa;
     if (!walk_tables(vcpu, gva,
                      (write ? ACCESS_WRITE : 0) | (root == SHADOW_USER ? ACCESS_USER : 0), &walk,
-                     error))
+                     error)) {
+        forget_page(s, gva); /* as the CPU, on this fault, its own (SDM vol. 3A section 4.10.4.1) */
         return SHADOW_FAULT;
+    }
     if (gva >= VMM_BASE)
         return SHADOW_RESERVED;
     *gpa = walk.gpa;
@@ -359,7 +415,8 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
         hpa = ptr_to_hpa(s->hole_read);
     }
     const uint8_t *watch = s->vm->page_watch;
-    const bool watched = watch && walk.gpa < s->vm->ram_size && watch[walk.gpa >> PAGE_SHIFT];
+    const bool watched =
+        watch && walk.gpa < s->vm->ram_size && (watch[walk.gpa >> PAGE_SHIFT] & ~WATCH_NO_RAM);
     if (write && watched)
         return SHADOW_WATCHED;
     uint64_t pte = hpa | PTE_P | PTE_U;
@@ -367,27 +424,73 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
      * A supervisor write with CR0.WP clear got here although the guest's R/W is clear. */
     if (ram && !watched && (write || (walk.writable && walk.dirty)))
         pte |= PTE_W;
-    set_entry(s, root, gva, pte, walk.global);
+    set_entry(s, root, gva, pte, walk.global, walk.large);
     return SHADOW_FILLED;
 }
 
-void shadow_enter(struct shadow *s, gva_t gva)
+/* Find the tables for gva: false when programs may not use what is there, or it is not marked
+ * accessed. */
+static bool find_recent(struct shadow *s, gva_t gva)
 {
+    struct shadow_recent *r = &s->recent;
     const struct vm *vm = s->vm;
-    const uint32_t need = PTE_P | PTE_U | PTE_A, written = PTE_W | PTE_D;
-    if (gva >= VMM_BASE || !(vm->vcpu.cr0 & CR0_PG))
-        return;
-    const uint32_t pde = entry_load(vm, (vm->vcpu.cr3 & PAGE_MASK) + (gva >> 22) * 4);
-    if ((pde & (need | PTE_PS)) != need)
-        return;
-    const uint32_t entry = entry_load(vm, (pde & PAGE_MASK) + (gva >> PAGE_SHIFT & 1023) * 4);
+    const uint32_t need = PTE_P | PTE_U | PTE_A, write = PTE_W | PTE_D;
+    const gpa_t pd = vm->vcpu.cr3 & PAGE_MASK;
+    r->part = NO_PART;
+    if (gva >= VMM_BASE || !(vm->vcpu.cr0 & CR0_PG) || !guest_has_page(vm, pd) || !vm->page_watch)
+        return false;
+    r->pde_at = (const uint32_t *)(vm->ram + pd) + (gva >> LARGE_SHIFT);
+    r->pde = *r->pde_at;
+    if ((r->pde & (need | PTE_PS)) != need || !guest_has_page(vm, r->pde & PAGE_MASK))
+        return false;
+    r->guest_pt = (const uint32_t *)(vm->ram + (r->pde & PAGE_MASK)) + (gva >> PDE_SHIFT & 1) * 512;
+    r->table = table_for(s, SHADOW_USER, gva, false);
+    r->pt = r->table->pt;
+    r->pages = vm->ram_size >> PAGE_SHIFT;
+    r->watch = vm->page_watch;
+    r->usual = need | (r->pde & PTE_W ? write : 0);
+    r->look = r->usual | (vm->vcpu.cr4 & CR4_PGE ? PTE_G : 0);
+    r->add = vm->ram_hpa | PTE_P | PTE_U | (r->pde & PTE_W);
+    r->part = gva >> PDE_SHIFT;
+    return true;
+}
+
+/* Returns how many entries there are now: 0 or 1. */
+static __attribute__((noinline)) unsigned enter_unusual(struct shadow *s, unsigned index)
+{
+    const struct shadow_recent *const r = &s->recent;
+    const uint32_t need = PTE_P | PTE_U | PTE_A, entry = r->guest_pt[index];
     const gpa_t gpa = entry & PAGE_MASK;
-    if ((entry & need) != need || !guest_has_page(vm, gpa) ||
-        (vm->page_watch && vm->page_watch[gpa >> PAGE_SHIFT]))
-        return;
-    const bool writable = (entry & written) == written && (pde & PTE_W);
-    set_entry(s, SHADOW_USER, gva, (vm->ram_hpa + gpa) | PTE_P | PTE_U | (writable ? PTE_W : 0),
-              false);
+    if ((entry & need) != need || !guest_has_page(s->vm, gpa) || r->watch[gpa >> PAGE_SHIFT])
+        return 0;
+    note_entry(r->table, index);
+    r->table->mixed |= entry & r->look & PTE_G;
+    r->pt[index] = (r->add & ~PTE_W) + gpa;
+    return 1;
+}
+
+unsigned shadow_enter_pages(struct shadow *s, const uint32_t (*list)[2], unsigned n)
+{
+    const struct shadow_recent *const r = &s->recent;
+    const uint32_t(*at)[2] = list, (*const end)[2] = list + n;
+    if ((list[0][1] >> PDE_SHIFT != r->part || *r->pde_at != r->pde) && !find_recent(s, list[0][1]))
+        return 1;
+    unsigned entered = 0;
+    do {
+        const unsigned index = PT_INDEX((*at)[1]);
+        const uint32_t entry = r->guest_pt[index];
+        if (!((entry ^ r->usual) & r->look) && entry >> PAGE_SHIFT < r->pages &&
+            !r->watch[entry >> PAGE_SHIFT]) {
+            note_entry(r->table, index);
+            r->pt[index] = r->add + (entry & PAGE_MASK);
+            entered++;
+        } else {
+            entered += enter_unusual(s, index);
+        }
+        at++;
+    } while (at != end && (*at)[0] == list[0][0] && (*at)[1] >> PDE_SHIFT == r->part);
+    s->fills += entered;
+    return (unsigned)(at - list);
 }
 
 void shadow_forget_space(struct shadow *s, uint32_t cr3)
@@ -408,47 +511,28 @@ void shadow_open_page(struct shadow *s, enum shadow_root_id root, gva_t gva, gpa
         memset(s->hole_bucket, 0xFF, PAGE_SIZE);
         hpa = ptr_to_hpa(s->hole_bucket);
     }
-    set_entry(s, root, gva, hpa | PTE_P | PTE_U | PTE_W, false);
-}
-
-static bool in_large_page(const struct vcpu *vcpu, gva_t gva)
-{
-    const uint32_t large = PTE_P | PTE_PS;
-    if (!(vcpu->cr0 & CR0_PG) || !(vcpu->cr4 & CR4_PSE))
-        return false;
-    const uint32_t *pd = guest_ram(vcpu->vm, vcpu->cr3 & PAGE_MASK, PAGE_SIZE);
-    return pd && (pd[gva >> 22] & large) == large;
-}
-
-/* INVLPG of any address in a large page is for all of it (SDM vol. 3A section 4.10.4.1): two tables
- * of each root. */
-static void drop_large_page(struct shadow *s, gva_t gva)
-{
-    for (int root = 0; root < SHADOW_ROOTS; root++) {
-        for (unsigned i = 0; i < 2; i++) {
-            const int index = s->slot[root][gva >> 22 << 1 | i];
-            if (index >= 0)
-                give_back(s, (unsigned)index);
-        }
-    }
-    s->stale = true;
+    set_entry(s, root, gva, hpa | PTE_P | PTE_U | PTE_W, false, false);
 }
 
 void shadow_drop_page(struct shadow *s, gva_t gva)
 {
-    if (gva >= VMM_BASE)
-        return;
-    if (in_large_page(&s->vm->vcpu, gva)) {
-        drop_large_page(s, gva);
-        return;
-    }
-    for (int root = 0; root < SHADOW_ROOTS; root++) {
-        const int index = s->slot[root][gva >> PDE_SHIFT];
-        /* The entry stays counted as used: it is only looked at once more later. */
-        if (index >= 0)
-            s->table[index].pt[PT_INDEX(gva)] = 0;
-    }
+    forget_page(s, gva);
     s->stale = true;
+}
+
+unsigned shadow_drop_pages(struct shadow *s, const uint32_t (*list)[2], unsigned n)
+{
+    const uint32_t what = list[0][0], part = list[0][1] >> PDE_SHIFT;
+    unsigned i = 0;
+    s->stale = true;
+    forget_page(s, list[0][1]);
+    if (part >= SHADOW_PDES)
+        return 1;
+    while (++i < n && list[i][0] == what && list[i][1] >> PDE_SHIFT == part) {
+        s->entries[SHADOW_KERNEL][part][PT_INDEX(list[i][1])] = 0;
+        s->entries[SHADOW_USER][part][PT_INDEX(list[i][1])] = 0;
+    }
+    return i;
 }
 
 void shadow_protect(struct shadow *s, gpa_t gpa)

@@ -8,8 +8,8 @@
 /* vcpu.inc says the same to the assembler. */
 _Static_assert(offsetof(struct vcpu, gpr) == 0, "vcpu.inc: V_EAX is first");
 _Static_assert(offsetof(struct vcpu, eip) == 32 && offsetof(struct vcpu, eflags) == 36 &&
-                   offsetof(struct vcpu, int_shadow) == 268,
-               "vcpu.inc: V_EIP, V_EFLAGS, V_INT_SHADOW");
+                   offsetof(struct vcpu, cr2) == 188 && offsetof(struct vcpu, int_shadow) == 268,
+               "vcpu.inc: V_EIP, V_EFLAGS, V_CR2, V_INT_SHADOW");
 _Static_assert(GPR_ESP == 4 && GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && GPR_EBP == 5 &&
                    GPR_ESI == 6 && GPR_EDI == 7,
                "vcpu.inc: the order of the registers");

@@ -8,8 +8,6 @@
 #include "gmem.h"
 #include "x86.h"
 
-/* A PDE of a 4 MB page without PSE-36: these address bits must be zero (SDM vol. 3A table 4-4). */
-#define PDE_LARGE_RESERVED 0x003FE000u
 #define LARGE_OFFSET 0x003FFFFFu
 
 /* A table entry; where there is no memory the bus answers with ones. Entries are aligned, so an
@@ -76,7 +74,8 @@ walk_tables(struct vcpu *vcpu, gva_t gva, unsigned access, struct walk *walk, ui
     bool large;
 
     if (!(vcpu->cr0 & CR0_PG)) {
-        *walk = (struct walk){.gpa = gva, .writable = true, .user = true, .dirty = true};
+        *walk = (struct walk){
+            .gpa = gva, .writable = true, .user = true, .dirty = true, .accessed = true};
         return true;
     }
 
@@ -102,7 +101,7 @@ walk_tables(struct vcpu *vcpu, gva_t gva, unsigned access, struct walk *walk, ui
 
     if (!(access & ACCESS_PEEK)) {
         if (!large)
-            entry_mark(vm, pde_gpa, pde, PTE_A);
+            pde = entry_mark(vm, pde_gpa, pde, PTE_A);
         leaf = entry_mark(vm, leaf_gpa, leaf, access & ACCESS_WRITE ? PTE_A | PTE_D : PTE_A);
     }
 
@@ -113,6 +112,7 @@ walk_tables(struct vcpu *vcpu, gva_t gva, unsigned access, struct walk *walk, ui
     walk->global = (leaf & PTE_G) && (vcpu->cr4 & CR4_PGE);
     walk->dirty = leaf & PTE_D;
     walk->large = large;
+    walk->accessed = leaf & (large ? leaf : pde) & PTE_A;
     return true;
 }
 

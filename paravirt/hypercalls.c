@@ -41,14 +41,15 @@ static int32_t set_timer(struct para *para, uint64_t deadline, uint32_t vector)
 }
 
 /* One of the operations that the queue can hold. */
-static inline int32_t translation(struct para *para, uint32_t op, uint32_t value)
+static int32_t translation(struct para *para, uint32_t op, uint32_t value)
 {
+    const uint32_t one[1][2] = {{op, value}};
     switch (op) {
     case PV_OP_INVLPG:
-        para->mmu->flush(para->vcpu, value);
+        para->mmu->flush(para->vcpu, one, 1);
         return PV_OK;
     case PV_OP_SET_PTE:
-        para->mmu->enter(para->vcpu, value);
+        para->mmu->enter(para->vcpu, one, 1);
         return PV_OK;
     case PV_OP_WRITE_CR3:
     case PV_OP_SWITCH_CR3:
@@ -123,24 +124,52 @@ int32_t pv_service(struct para *para, uint32_t number, uint32_t eax, uint32_t ed
     return result;
 }
 
-void pv_drain(struct para *para)
+_Static_assert(sizeof(struct pv_queued) == sizeof(uint32_t[2]) && !offsetof(struct pv_queued, op),
+               "struct pv_mmu takes pairs of words");
+
+/* Do all entries before the count-th. The guest does not run meanwhile, so the queue does not
+ * change. */
+static inline void do_entries(struct para *para, struct pv_shared *shared, uint32_t count)
 {
-    volatile struct pv_shared *shared = para->patcher.shared;
-    uint32_t count = shared->queue_count;
-    if (!count)
-        return;
-    shared->queue_count = 0;
+    uint32_t i = para->queue_done;
     if (count > PV_QUEUE_MAX) {
         para->bad_entries++;
         count = PV_QUEUE_MAX;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        const uint32_t op = shared->queue[i].op, value = shared->queue[i].value;
-        if (translation(para, op, value) != PV_OK)
-            para->bad_entries++;
+    if (count < i) /* the guest has emptied it */
+        i = 0;
+    para->queue_done = count;
+    para->drained += count - i;
+    while (i < count) {
+        const uint32_t(*list)[2] = (const void *)&shared->queue[i];
+        if (list[0][0] == PV_OP_SET_PTE) {
+            i += para->mmu->enter(para->vcpu, list, count - i);
+        } else if (list[0][0] == PV_OP_INVLPG) {
+            i += para->mmu->flush(para->vcpu, list, count - i);
+        } else {
+            para->bad_entries += translation(para, list[0][0], list[0][1]) != PV_OK;
+            i++;
+        }
     }
+}
+
+void pv_drain(struct para *para)
+{
+    struct pv_shared *shared = para->patcher.shared;
+    const uint32_t count = shared->queue_count;
+    if (!count)
+        return;
+    shared->queue_count = 0;
     para->drains++;
-    para->drained += count;
+    do_entries(para, shared, count);
+    para->queue_done = 0;
+}
+
+void pv_catch_up(struct para *para)
+{
+    struct pv_shared *shared = para->patcher.shared;
+    if (shared->queue_count != para->queue_done)
+        do_entries(para, shared, shared->queue_count);
 }
 
 static const struct {

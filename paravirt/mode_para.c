@@ -104,21 +104,31 @@ static void before_entry(struct sw *sw)
         repatch(sw);
 }
 
+/* What code of the guest's privilege level may change of them (SDM vol. 2, CLI and POPF). The page
+ * is not closed to rings 1 and 2, which are the kernel to paging. */
+static uint32_t changeable(const struct vcpu *vcpu)
+{
+    const unsigned cpl = vcpu_cpl(vcpu);
+    if (!cpl)
+        return FL_IF | FL_IOPL;
+    return cpl <= (vcpu->eflags & FL_IOPL) >> FL_IOPL_SHIFT ? FL_IF : 0;
+}
+
 /* ... and back. A guest program cannot have changed it. */
 static void after_exit(struct sw *sw)
 {
     struct vcpu *vcpu = sw->vcpu;
-    const uint32_t mine = FL_IF | FL_IOPL;
     if (sw->user)
         return;
+    const uint32_t mine = changeable(vcpu);
     vcpu->eflags = (vcpu->eflags & ~mine) | (para_of(sw)->patcher.shared->virtual_flags & mine);
-    pv_drain(para_of(sw));
+    pv_catch_up(para_of(sw));
 }
 
 /* A page fault of the guest kernel may come of what is still in the queue. */
 static void settle(struct sw *sw)
 {
-    pv_drain(para_of(sw));
+    pv_catch_up(para_of(sw));
 }
 
 /* What POPF changes at CPL 0 (SDM vol. 2B, POPF), but for TF, whose trap belongs behind the site.
@@ -286,8 +296,11 @@ static bool counted(struct sw *sw, struct exit *exit)
     return true;
 }
 
+/* Hypercalls are for the guest kernel; in rings 1 and 2 these are the guest's own INT n. */
 static bool gate(struct sw *sw, uint8_t vector, struct exit *exit)
 {
+    if (vcpu_cpl(sw->vcpu))
+        return false;
     switch (vector) {
     case PV_GATE_IRET:
         iret_call(sw, exit);
@@ -386,11 +399,19 @@ static void para_report(struct vcpu *vcpu)
     pv_sites_report(para_of(sw_of(vcpu)));
 }
 
+/* What is wrong with the options is said when the mode is attached. */
+static bool has_virtio(const char *options)
+{
+    uint32_t features;
+    pv_features(options, &features);
+    return features & PV_FEATURE_VIRTIO;
+}
+
 const struct vmm_mode mode_para;
 const struct vmm_mode mode_para = {
     .name = "para",
     .what = "paravirtualization: the guest's own sites patched into hypercalls",
-    .virtio = true,
+    .virtio = has_virtio,
     .supported = sw_supported,
     .attach = para_attach,
     .detach = sw_detach,

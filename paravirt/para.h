@@ -13,10 +13,14 @@
 struct sw;
 
 struct pv_mmu {
-    /* The entry of gva has changed: forget the old one. */
-    void (*flush)(struct vcpu *vcpu, gva_t gva);
-    /* gva had no translation and has one now: it may be entered. */
-    void (*enter)(struct vcpu *vcpu, gva_t gva);
+    /*
+     * list: n entries of the queue, at least one; the first is to be done, and so may be those
+     * after it with the same operation. Returns how many were. flush: the entries of these
+     * addresses have changed: forget the old ones. enter: these had no translation and have one
+     * now: they may be entered.
+     */
+    unsigned (*flush)(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n);
+    unsigned (*enter)(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n);
     /* Load CR3. keep: what is remembered of that address space is still right. */
     void (*load)(struct vcpu *vcpu, uint32_t cr3, bool keep);
     /* Forget what is remembered of an address space. */
@@ -33,6 +37,7 @@ struct para {
     uint32_t *site_count;  /* times executed, by site; NULL: nobody counts */
     uint64_t clock_offset; /* TSC offset of the clock on the shared page */
     uint64_t hypercalls[PV_OP_COUNT], services, bad_calls;
+    uint32_t queue_done; /* entries of the queue that have been done, and are still counted */
     uint64_t drains, drained, bad_entries, repatched, entries;
 };
 
@@ -44,9 +49,16 @@ struct para {
 bool pv_is_service(uint32_t number);
 int32_t pv_service(struct para *para, uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx);
 
-/* Do what the queue on the shared page holds, and empty it. Entries that are none are counted and
- * left out. */
+/*
+ * Do what the queue on the shared page holds. Entries that are none are counted and left out.
+ *
+ * A stub reads the count, writes the entry behind the others, and then counts it. The guest may be
+ * in the middle of that when a fault or an interrupt of the host stops it, or when a handler of its
+ * own does IRET, so only a call may empty the queue (pv_drain); elsewhere what is new is done, and
+ * the count stays (pv_catch_up).
+ */
 void pv_drain(struct para *para);
+void pv_catch_up(struct para *para);
 
 /* --- switches --- */
 

@@ -232,15 +232,13 @@ static void popf_stub(uint8_t *p, const struct pv_note *note)
     keeping_stub(p, PV_OP_STI);
 }
 
-/* While the kernel is lazy and there is room, note what is to be done; else trap. The queue's index
- * is in ECX, the value in EAX. */
+/* While there is as much room as the kernel wants, note what is to be done; else trap. The queue's
+ * index is in ECX, the value in EAX. */
 static void queue_stub(uint8_t *p, const struct pv_note *note, uint32_t op)
 {
     const uint32_t shared = note->shared_page;
-    p = put32(PUT(p, 0x80, 0x3D), shared + OFF(lazy));        /* cmp byte [lazy], 0 */
-    p = PUT(p, 0x00, 0x74, 0x24);                             /* je trap */
     p = put32(PUT(p, 0x8B, 0x0D), shared + OFF(queue_count)); /* mov ecx, [count] */
-    p = PUT(p, 0x83, 0xF9, PV_QUEUE_MAX);                     /* cmp ecx, max */
+    p = put32(PUT(p, 0x3B, 0x0D), shared + OFF(queue_limit)); /* cmp ecx, [limit] */
     p = PUT(p, 0x73, 0x19);                                   /* jae trap */
     p = put32(PUT(p, 0x89, 0x04, 0xCD),
               shared + OFF(queue) + 4);                       /* mov [queue + ecx * 8 + 4], eax */

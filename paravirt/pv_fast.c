@@ -10,6 +10,7 @@ void pv_iret_gate(void);
 
 /* For pv_gates.asm. */
 const volatile uint32_t *pv_queue_count;
+const uint32_t *pv_queue_done;
 uint32_t pv_null_calls, pv_iret_calls;
 
 static struct para *open_para;
@@ -31,9 +32,10 @@ static void flush_host_tlb(struct sw *sw)
 static bool loop_needed(const struct sw *sw)
 {
     const struct vm *vm = sw->vcpu->vm;
-    const bool announced = open_para->event_pending && !(*sw->kernel_flags & FL_IF);
-    return host_work || sw->gdt_stale || sw->vcpu->dirty || vm->stopped ||
-           (devices_irq_pending(&vm->dev) && !announced);
+    if (host_work || sw->gdt_stale || sw->vcpu->dirty || vm->stopped)
+        return true;
+    return devices_irq_pending(&vm->dev) &&
+           (!open_para->event_pending || (*sw->kernel_flags & FL_IF));
 }
 
 static uint64_t lean_done(struct sw *sw, uint32_t eax)
@@ -96,10 +98,40 @@ static uint64_t lean_cpu(struct sw *sw, uint32_t number, uint32_t eax)
     return lean_done(sw, eax);
 }
 
+/* May a change of the 4 MB around gva be one for a table that is remembered by its address? */
+static inline bool near_a_table(const struct vcpu *vcpu, gva_t gva)
+{
+    /* The GDT, of 64 KB at most, reaches into the next 4 MB at most. */
+    return sw_fast_table_near(gva) || (gva >> LARGE_SHIFT) - (vcpu->gdtr.base >> LARGE_SHIFT) <= 1;
+}
+
+static unsigned mmu_flush(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n)
+{
+    if (!near_a_table(vcpu, list[0][1]))
+        return shadow_drop_pages(&sw_of(vcpu)->shadow, list, n);
+    sw_tlb_flush(vcpu, list[0][1]);
+    return 1;
+}
+
+static unsigned mmu_enter(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n)
+{
+    return shadow_enter_pages(&sw_of(vcpu)->shadow, list, n);
+}
+
 uint64_t pv_lean_call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx);
 uint64_t pv_lean_call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx)
 {
     struct sw *sw = open_para->sw;
+    if ((number == PV_OP_SET_PTE || number == PV_OP_INVLPG) && !*pv_queue_count) {
+        const uint32_t one[1][2] = {{number, eax}};
+        if (number == PV_OP_SET_PTE)
+            mmu_enter(sw->vcpu, one, 1);
+        else
+            mmu_flush(sw->vcpu, one, 1);
+        open_para->hypercalls[number]++;
+        sw->vcpu->exit_count[EXIT_HYPERCALL]++;
+        return lean_done(sw, PV_OK);
+    }
     if (number >= PV_OP_IN8 && number <= PV_OP_OUT32)
         return lean_port(sw, number, eax, (uint16_t)edx);
     if (!pv_is_service(number))
@@ -113,7 +145,7 @@ uint64_t pv_lean_call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx)
 uint32_t pv_lean_drain(void);
 uint32_t pv_lean_drain(void)
 {
-    pv_drain(open_para);
+    pv_catch_up(open_para);
     flush_host_tlb(open_para->sw);
     return open_para->sw->gdt_stale;
 }
@@ -122,6 +154,7 @@ void pv_fast_open(struct para *para)
 {
     open_para = para;
     pv_queue_count = &para->patcher.shared->queue_count;
+    pv_queue_done = &para->queue_done;
     pv_null_calls = pv_iret_calls = 0;
     host_gate_take(PV_GATE_CALL, pv_call_gate, true);
     host_gate_take(PV_GATE_IRET, pv_iret_gate, true);
@@ -135,26 +168,6 @@ void pv_fast_close(void)
 }
 
 /* --- the shadow's side --- */
-
-static bool holds_a_table(const struct vcpu *vcpu, gva_t gva)
-{
-    return sw_fast_uses_page(gva & PAGE_MASK) ||
-           gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE;
-}
-
-static void mmu_flush(struct vcpu *vcpu, gva_t gva)
-{
-    if (holds_a_table(vcpu, gva))
-        sw_tlb_flush(vcpu, gva);
-    else
-        shadow_drop_page(&sw_of(vcpu)->shadow, gva);
-}
-
-static void mmu_enter(struct vcpu *vcpu, gva_t gva)
-{
-    if (open_para->features & PV_FEATURE_MMU)
-        shadow_enter(&sw_of(vcpu)->shadow, gva);
-}
 
 /* The space may have other tables of the CPU at the same addresses, unless they are global. */
 static void mmu_load(struct vcpu *vcpu, uint32_t cr3, bool keep)

@@ -8,7 +8,7 @@ bits 32
 HOST_DS equ 0xFFE8
 
 extern sw_fast, fast_iret, fast_slow, trap_common, host_esp
-extern pv_lean_call, pv_lean_drain, pv_queue_count, pv_null_calls, pv_iret_calls
+extern pv_lean_call, pv_lean_drain, pv_queue_count, pv_queue_done, pv_null_calls, pv_iret_calls
 global pv_call_gate, pv_iret_gate
 
 %define FAST(member) ss:sw_fast + FAST_ %+ member
@@ -76,7 +76,9 @@ pv_iret_gate:
         jne fast_slow
         inc dword [ss:pv_iret_calls]
         mov eax, [ss:pv_queue_count]
-        cmp dword [ss:eax], 0
+        mov eax, [ss:eax]
+        mov ecx, [ss:pv_queue_done]
+        cmp eax, [ss:ecx]
         je fast_iret
         push edx
         push ds

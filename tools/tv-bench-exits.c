@@ -63,13 +63,10 @@ static const struct target trap_targets[] = {
 };
 
 static const struct target para_targets[] = {
-    {"cli-sti", 6, 0},         {"null-call", 80, 0},
-    {"set-pte", 200, 0},       {"set-pte-drain", 200, 0},
-    {"set-pte-32", 60, 0},     {"invlpg", 200, 0},
-    {"invlpg-drain", 200, 0},  {"invlpg-32", 60, 0},
-    {"multi-32", 60, 0},       {"syscall", 150, 0},
-    {"page-fault", 500, 0},    {"compute-kernel", 0, 1},
-    {"compute-program", 0, 1}, {0},
+    {"cli-sti", 6, 0},     {"null-call", 80, 0},      {"set-pte", 200, 0},
+    {"set-pte-32", 60, 0}, {"invlpg", 200, 0},        {"invlpg-32", 60, 0},
+    {"syscall", 150, 0},   {"page-fault", 500, 0},    {"compute-kernel", 0, 1},
+    {STORM, 0, 1.5},       {"compute-program", 0, 1}, {0},
 };
 
 static const struct target no_targets[] = {{0}};

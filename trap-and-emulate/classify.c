@@ -94,6 +94,42 @@ static const struct insn *fetch(struct sw *sw, struct insn *buf, struct exit *ex
     return buf;
 }
 
+/* What hardware would raise when there is no code at EIP, the fetch finds out. */
+static void no_code(struct sw *sw, struct exit *exit)
+{
+    struct insn insn;
+    if (fetch_decode(sw->vcpu, &insn, exit))
+        exit_kill(exit, "the code window cannot hold the code at EIP: it is not RAM, or it crosses "
+                        "the end of a 16 MB region, or the VMM's memory is out");
+}
+
+static int code_bits(const struct sw *sw)
+{
+    return sw->vcpu->seg[SREG_CS].attr & SEG_DB ? 32 : 16;
+}
+
+/* Is it a trap site only because it reads through CS? */
+static bool is_cs_read(const struct sw *sw, const struct insn *insn, const struct event *native)
+{
+    return sw->policy->window && !sw->user && native->kind == EVENT_SOFT_INT &&
+           insn_reads_through_cs(insn);
+}
+
+/* Let the one instruction at EIP read through DS, with the guest's CS in it. */
+static void step_over_read(struct sw *sw, struct exit *exit)
+{
+    const gva_t pc = sw_pc(sw->vcpu);
+    exit->reason = EXIT_SCAN;
+    if (!window_open(sw, pc, code_bits(sw))) {
+        no_code(sw, exit);
+        return;
+    }
+    sw->step = STEP_READ;
+    sw->reading = true;
+    sw->read_site = pc;
+    sw->vcpu->dirty |= DIRTY_SEG;
+}
+
 void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
 {
     struct insn buf;
@@ -119,6 +155,10 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
     case EMU_FAULT:
         break;
     case EMU_UNHANDLED:
+        if (is_cs_read(sw, insn, native)) {
+            step_over_read(sw, exit);
+            return;
+        }
         exit->reason = EXIT_EXCEPTION;
         exit->exception.event = *native;
         break;
@@ -139,6 +179,11 @@ void sw_page_written(struct vm *vm, gpa_t page)
 
 void sw_step_end(struct sw *sw)
 {
+    if (sw->reading) {
+        sw->reading = false;
+        sw->vcpu->dirty |= DIRTY_SEG;
+        scan_close(&sw->window.source, sw->read_site);
+    }
     while (sw->open_count) {
         const unsigned i = --sw->open_count;
         shadow_drop_page(&sw->shadow, sw->open[i].gva);
@@ -165,16 +210,9 @@ static void step_over_write(struct sw *sw, struct exit *exit, gva_t gva, gpa_t g
 /* Control reached a byte of the window that nothing was copied to. */
 static void scan_here(struct sw *sw, struct exit *exit)
 {
-    struct vcpu *vcpu = sw->vcpu;
-    struct insn insn;
-    const int bits = vcpu->seg[SREG_CS].attr & SEG_DB ? 32 : 16;
     exit->reason = EXIT_SCAN;
-    if (window_scan(sw, sw_pc(vcpu), bits) == SCAN_OK)
-        return;
-    /* The guest has no code there. What hardware would raise, the fetch finds out. */
-    if (fetch_decode(vcpu, &insn, exit))
-        exit_kill(exit, "the code window cannot hold the code at EIP: it is not RAM, or it crosses "
-                        "the end of a 16 MB region, or the VMM's memory is out");
+    if (window_scan(sw, sw_pc(sw->vcpu), code_bits(sw)) != SCAN_OK)
+        no_code(sw, exit);
 }
 
 /* A fetch fault of the guest kernel: its EIP is outside of what the window shows. */
@@ -268,20 +306,24 @@ static void breakpoint(struct sw *sw, struct exit *exit)
     sw_emulate(sw, exit, &native);
 }
 
+/* #DB: the step of one instruction, or INT1 (0xF1), which says nothing in DR6 and takes the place
+ * of a step. */
 static void debug(struct sw *sw, struct exit *exit)
 {
     struct vcpu *vcpu = sw->vcpu;
     const bool guest_tf = vcpu->eflags & FL_TF;
-    vcpu->int_shadow = 0; /* one instruction has passed, even if it jumped to itself */
+    const uint32_t dr6 = read_dr6();
+    write_dr6(dr6 & ~DR6_BS); /* which only software clears */
+    vcpu->int_shadow = 0;     /* one instruction has passed, even if it jumped to itself */
     exit->reason = EXIT_STEP;
     if (sw->step) {
         if (sw->step == STEP_SHADOW)
             exit->reason = EXIT_IRQ_WINDOW;
         sw_step_end(sw);
-        if (!guest_tf)
+        if (!guest_tf && (dr6 & DR6_BS))
             return;
     }
-    vcpu->dr[6] |= DR6_BS;
+    vcpu->dr[6] |= dr6 & DR6_BS;
     exit_exception(exit, VEC_DB, false, 0);
 }
 

@@ -70,6 +70,8 @@ static const char *set_up(struct sw *sw)
     vm->page_watch = pages_alloc(watch_pages(vm), PAGE_SIZE);
     if (!vm->page_watch)
         return "too little memory for the page flags";
+    memset(vm->page_watch + (ISA_HOLE >> PAGE_SHIFT), WATCH_NO_RAM,
+           (ISA_HOLE_END - ISA_HOLE) >> PAGE_SHIFT);
     vm->page_written = sw_page_written;
     why = option_switch(vm->options, "umip", &sw->umip);
     if (why)
@@ -167,6 +169,12 @@ static void load_state(struct sw *sw, bool user)
         sw->loaded = true;
     }
     sw_segments_choose(sw);
+    if (switched || (vcpu->dirty & DIRTY_SEG)) {
+        if (sw->policy->window)
+            window_follow_segments(sw, user);
+        if (sw->reading)
+            sw_segments_lend_cs(sw);
+    }
     vcpu->dirty = 0;
     sw_fast_loaded(sw);
 }
@@ -241,7 +249,10 @@ void sw_inject(struct vcpu *vcpu, const struct event *event)
 bool sw_can_take_irq(struct vcpu *vcpu)
 {
     const struct sw *sw = sw_of(vcpu);
-    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE && !sw->step_due;
+    /* The trap of a single-stepped HLT waits for what wakes the CPU. */
+    const bool step_first = sw->step_due && !vcpu->halted;
+    return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE &&
+           sw->step != STEP_READ && !step_first;
 }
 
 /* With IF clear, whatever sets it comes here anyway. In an interrupt shadow one instruction must
@@ -262,7 +273,7 @@ void sw_tlb_flush(struct vcpu *vcpu, gva_t gva)
     if (sw->policy->window)
         window_revalidate_page(sw, gva);
     if (gva - (vcpu->gdtr.base & PAGE_MASK) <= vcpu->gdtr.limit + PAGE_SIZE ||
-        ((gva ^ vcpu->gdtr.base) >> LARGE_SHIFT == 0 && sw_gdt_moved(sw, true)))
+        (sw->gdt_large && sw_gdt_moved(sw, true)))
         sw->gdt_stale = true;
 }
 
@@ -287,8 +298,9 @@ int sw_stats(struct vcpu *vcpu, char *buf, unsigned size)
     return ksnprintf(buf, size,
                      "\"scanned\":%llu,\"trapped_sites\":%llu,\"scans\":%llu,\"conflicts\":%llu,"
                      "\"code_page_drops\":%llu,\"window_moves\":%llu,\"shadow_fills\":%llu,"
-                     "\"shadow_flushes\":%llu,\"shadow_kept\":%llu,\"events_delivered\":%llu",
+                     "\"shadow_flushes\":%llu,\"shadow_kept\":%llu,\"shadow_evicted\":%llu,"
+                     "\"events_delivered\":%llu",
                      s->instructions, s->trap_sites, s->scans, s->conflicts, s->drops,
                      sw->window.moves, sw->shadow.fills, sw->shadow.flushes, sw->shadow.kept,
-                     sw->bounces);
+                     sw->shadow.evicted, sw->bounces);
 }

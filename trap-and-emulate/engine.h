@@ -50,9 +50,8 @@ struct sw_policy {
     bool (*own_gate)(uint8_t vector); /* is it one of those? */
 };
 
-enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW };
+enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW, STEP_READ };
 
-#define LARGE_SHIFT 22 /* of a large page of the guest's */
 #define SITE_CACHE 1024
 #define STEP_PAGES 4 /* more than any instruction writes to */
 #define DECODED_MAX 16
@@ -74,6 +73,7 @@ struct sw {
     gpa_t gdt_page[GDT_PAGES_MAX]; /* guest pages that hold the GDT: watched */
     unsigned gdt_pages;
     bool gdt_stale, gdt_global; /* global: all its pages are global ones of the guest's tables */
+    bool gdt_large;             /* some of it is in a page of 4 MB */
     struct segment decoded[DECODED_MAX]; /* the guest's first descriptors, as shadowed now */
 
     /* What was chosen for a segment register last time, per loaded table: the same again as long as
@@ -90,14 +90,16 @@ struct sw {
 
     struct window window;
 
-    /* One instruction runs with the trap flag set: it writes to a watched page or a hole, or it is
-     * in an interrupt shadow while an interrupt waits. */
+    /* One instruction runs with the trap flag set: it writes to a watched page or a hole, it is in
+     * an interrupt shadow while an interrupt waits, or it reads through CS while SS is not flat. */
     enum step_kind step;
     struct {
         gva_t gva;
         gpa_t gpa;
     } open[STEP_PAGES]; /* pages that the stepped instruction may write */
     unsigned open_count;
+    bool reading;    /* a trap site is open (scan_open()), and DS is the guest's CS */
+    gva_t read_site; /* that one */
 
     bool step_due; /* the guest single-steps, and the VMM executed its instruction: #DB is next */
     bool triple_fault;
@@ -156,6 +158,8 @@ bool sw_gdt_moved(struct sw *sw, bool global_too);
 void sw_segments_collect(struct sw *sw);
 /* Before an entry: real selectors for the canonical ones, into sw->frame. */
 void sw_segments_choose(struct sw *sw);
+/* After that: the guest's CS in DS, for one instruction. */
+void sw_segments_lend_cs(struct sw *sw);
 
 /* enter.asm: run until the next trap. */
 void sw_enter(struct vcpu *vcpu, struct sw_frame *frame);

@@ -15,7 +15,7 @@ bits 32
 
 extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, fast_deliver
 extern sw_lean, sw_lean_in, sw_lean_out
-global fast_bp, fast_gp, fast_slow
+global fast_bp, fast_gp, fast_slow, fast_gp_slow
 global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_ud, fast_from_cr
 global fast_ports, fast_lean, fast_lean_bp
 global fast_guest, fast_guest_end, fast_guest_fault
@@ -70,6 +70,7 @@ fast_gp:
         jne gp_slow
         jmp dword [ss:sw_fast + ecx + SITE_HANDLER]
 
+fast_gp_slow:
 gp_slow:
         pop ecx
         pop eax

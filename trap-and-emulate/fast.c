@@ -36,6 +36,8 @@ void fast_pushf(void);
 void fast_popf(void);
 void fast_iret(void);
 void fast_ud(void);
+void fast_slow(void);
+void fast_gp_slow(void);
 void fast_lean(void);
 void fast_lean_bp(void);
 extern void (*const fast_from_cr[8])(void);     /* by register */
@@ -52,11 +54,26 @@ extern char fast_deliver[], fast_deliver_end[], fast_deliver_fault[];
 static const uint32_t no_entry[2] = {0, 0};
 #define GATE_PRESENT 0x8000u /* in its upper half */
 
+/* Of a level that is not known. The stubs compare 32 bits: no selector is equal to it. */
+#define NO_SELECTOR UINT32_MAX
+
 static void forget_gate(unsigned vector)
 {
     struct fast_gate *gate = &sw_fast.gate[vector];
     gate->entry = no_entry;
     gate->low = GATE_NOT_LEARNED;
+}
+
+/* An empty slot has an EIP that belongs into another one, for each EIP is one that a trap may
+ * report: 0, too. Whoever takes it for a site all the same goes the slow way. */
+static struct fast_site empty_bp_site(unsigned slot)
+{
+    return (struct fast_site){.eip = ~slot, .handler = fast_slow};
+}
+
+static struct fast_site empty_gp_site(unsigned slot)
+{
+    return (struct fast_site){.eip = ~slot, .handler = fast_gp_slow};
 }
 
 /* --- which segments belong to the levels --- */
@@ -106,19 +123,35 @@ static void gdtr_set(struct fast_gdtr *gdtr, const uint64_t *table)
     gdtr->base = (uint32_t)table;
 }
 
-static void learn_level(struct sw *sw)
+/* Rings 1 and 2 run with the kernel's root and tables, and may not do what the kernel may. */
+static bool is_level(const struct sw *sw)
+{
+    return sw->user || (!vcpu_cpl(sw->vcpu) && !(sw->vcpu->seg[SREG_CS].selector & SEL_RPL));
+}
+
+/* Whether the segments that are loaded are those of the level. */
+static inline bool level_fits(const struct sw *sw)
+{
+    const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
+    return (sw->user ? sw_fast.have_user : sw_fast.have_kernel) &&
+           sw_same_segment(&mine[0], &sw->vcpu->seg[SREG_CS]) &&
+           sw_same_segment(&mine[1], &sw->vcpu->seg[SREG_SS]);
+}
+
+/* Returns false when no short way may serve what is loaded now. */
+static bool learn_level(struct sw *sw)
 {
     const struct segment *cs = &sw->vcpu->seg[SREG_CS], *ss = &sw->vcpu->seg[SREG_SS];
     struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
-    bool *have = sw->user ? &sw_fast.have_user : &sw_fast.have_kernel;
-    const bool good = is_flat(cs) && is_flat(ss) && is_from_gdt(sw, cs) && is_from_gdt(sw, ss);
-    if (!good ||
-        (*have && sw_same_segment(&mine[0], cs) && sw_same_segment(&mine[1], ss) && !sw->user))
-        return;
+    if (!sw->user && level_fits(sw))
+        return true;
+    if (!is_flat(cs) || !is_flat(ss) || !is_from_gdt(sw, cs) || !is_from_gdt(sw, ss) ||
+        !is_level(sw))
+        return false;
     if (sw->user) {
         if (sw->loaded_sel[SREG_CS] != cs->selector || sw->loaded_sel[SREG_SS] != ss->selector ||
             !learn_user_data(sw))
-            return;
+            return false;
         sw_fast.user_cs = cs->selector;
         sw_fast.user_ss = ss->selector;
     } else {
@@ -128,7 +161,31 @@ static void learn_level(struct sw *sw)
     }
     mine[0] = *cs;
     mine[1] = *ss;
-    *have = true;
+    *(sw->user ? &sw_fast.have_user : &sw_fast.have_kernel) = true;
+    return true;
+}
+
+/* The kernel runs in segments that are not the level's. They may have taken the place of those that
+ * the gates lead to: the host has one private descriptor for CS. So there is no level, until the
+ * kernel is loaded with good ones again. */
+static void forget_kernel(void)
+{
+    sw_fast.have_kernel = false;
+    sw_fast_forget_tables();
+}
+
+static void start_empty(struct sw *sw)
+{
+    memset(&sw_fast, 0, sizeof(sw_fast));
+    sw_fast.sw = sw;
+    for (unsigned v = 0; v < 256; v++)
+        forget_gate(v);
+    for (unsigned i = 0; i < FAST_SITES; i++) {
+        sw_fast.bp_site[i] = empty_bp_site(i);
+        sw_fast.gp_site[i] = empty_gp_site(i);
+    }
+    sw_fast.flags = sw->kernel_flags;
+    sw_fast_forget_levels();
 }
 
 void sw_fast_loaded(struct sw *sw)
@@ -136,12 +193,7 @@ void sw_fast_loaded(struct sw *sw)
     if (!sw->short_ways)
         return;
     if (sw_fast.sw != sw) {
-        memset(&sw_fast, 0, sizeof(sw_fast));
-        sw_fast.sw = sw;
-        for (unsigned v = 0; v < 256; v++)
-            forget_gate(v);
-        sw_fast.flags = sw->kernel_flags;
-        sw_fast_forget_tables();
+        start_empty(sw);
         gdtr_set(&sw_fast.kernel_gdtr, sw->gdt[SHADOW_KERNEL]);
         gdtr_set(&sw_fast.user_gdtr, sw->gdt[SHADOW_USER]);
         sw_fast.kernel_cr3 = shadow_cr3(&sw->shadow, SHADOW_KERNEL);
@@ -154,20 +206,15 @@ void sw_fast_loaded(struct sw *sw)
         host_gate_take(VEC_GP, fast_gp, false);
         host_gate_take(VEC_PF, fast_pf, false);
     }
-    learn_level(sw);
-    if (!sw->user) {
-        sw_fast.kernel_cs_real = sw->loaded_sel[SREG_CS];
-        sw_fast.kernel_ss_real = sw->loaded_sel[SREG_SS];
+    const bool known = learn_level(sw);
+    if (sw->user)
+        return;
+    if (!known) {
+        forget_kernel();
+        return;
     }
-}
-
-/* Whether the segments that are loaded are those of the level. */
-static bool level_fits(const struct sw *sw)
-{
-    const struct segment *mine = sw->user ? sw_fast.user_seg : sw_fast.kernel_seg;
-    return (sw->user ? sw_fast.have_user : sw_fast.have_kernel) &&
-           sw_same_segment(&mine[0], &sw->vcpu->seg[SREG_CS]) &&
-           sw_same_segment(&mine[1], &sw->vcpu->seg[SREG_SS]);
+    sw_fast.kernel_cs_real = sw->loaded_sel[SREG_CS];
+    sw_fast.kernel_ss_real = sw->loaded_sel[SREG_SS];
 }
 
 /* A short way found the shadow of the kernel's stack missing, and the slow way has done its work
@@ -297,18 +344,18 @@ void sw_fast_forget_site(gva_t pc)
 {
     struct fast_site *bp = bp_site(pc), *gp = gp_site(pc);
     if (bp->eip == pc + 1)
-        bp->eip = 0;
+        *bp = empty_bp_site((pc + 1) % FAST_SITES);
     if (gp->eip == pc)
-        gp->eip = 0;
+        *gp = empty_gp_site(pc % FAST_SITES);
 }
 
 void sw_fast_forget_sites(gva_t page)
 {
     for (unsigned i = 0; i < FAST_SITES; i++) {
         if (((sw_fast.bp_site[i].eip - 1) & PAGE_MASK) == page)
-            sw_fast.bp_site[i].eip = 0;
+            sw_fast.bp_site[i] = empty_bp_site(i);
         if ((sw_fast.gp_site[i].eip & PAGE_MASK) == page)
-            sw_fast.gp_site[i].eip = 0;
+            sw_fast.gp_site[i] = empty_gp_site(i);
     }
 }
 
@@ -325,6 +372,7 @@ void sw_fast_forget_tables(void)
 void sw_fast_forget_levels(void)
 {
     sw_fast.have_kernel = sw_fast.have_user = false;
+    sw_fast.user_cs = sw_fast.user_ss = NO_SELECTOR; /* IRET asks for nothing else */
     sw_fast_forget_tables();
 }
 
@@ -335,12 +383,13 @@ static gva_t table_gva(const struct vcpu *vcpu, unsigned i)
                   : (vcpu->idtr.base & PAGE_MASK) + i * PAGE_SIZE;
 }
 
+/* Nowhere, when there is no memory, or when an access would have to set the accessed bit again. */
 static gpa_t table_walk(struct vcpu *vcpu, gva_t gva, bool *global)
 {
     struct walk walk;
     uint32_t error;
     *global = false;
-    if (!guest_walk(vcpu, gva, ACCESS_PEEK, &walk, &error) ||
+    if (!guest_walk(vcpu, gva, ACCESS_PEEK, &walk, &error) || !walk.accessed ||
         !guest_ram(vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
         return ~(gpa_t)0;
     *global = walk.global;

@@ -24,6 +24,7 @@
 #define TRIVISOR_FAST_H
 
 #include "vcpu.h"
+#include "x86.h"
 
 enum fast_level {
     FAST_OFF,
@@ -114,11 +115,12 @@ void sw_fast_forget_tables(void);
 void sw_fast_forget_levels(void); /* a new GDT */
 void sw_fast_translations_changed(struct sw *sw, bool global_too);
 void sw_fast_translation_changed(struct sw *sw, gva_t gva);
-/* May a table of the short ways be on this page? */
-static inline bool sw_fast_uses_page(gva_t page)
+/* Is a table of the short ways in the 4 MB around gva? */
+static inline bool sw_fast_table_near(gva_t gva)
 {
-    return sw_fast.table_gva[0] == page || sw_fast.table_gva[1] == page ||
-           sw_fast.table_gva[2] == page;
+    return (sw_fast.table_gva[0] ^ gva) >> LARGE_SHIFT == 0 ||
+           (sw_fast.table_gva[1] ^ gva) >> LARGE_SHIFT == 0 ||
+           (sw_fast.table_gva[2] ^ gva) >> LARGE_SHIFT == 0;
 }
 void sw_fast_close(struct sw *sw);
 /* Add the short ways' counts to the vCPU's. */

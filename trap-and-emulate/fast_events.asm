@@ -151,7 +151,12 @@ fast_deliver_abort:
         mov cr3, eax
 .same:  shr ecx, 5
         mov [ss:slow_vector], ecx
-        pop edx
+        cmp ecx, 14
+        jne .slow
+        mov eax, [ss:current_vcpu]      ; a fault on the guest's stack has changed CR2
+        mov eax, [ss:eax + V_CR2]
+        mov cr2, eax
+.slow:  pop edx
         pop ecx
         pop eax
         push dword [ss:slow_vector]

@@ -32,6 +32,10 @@ uint32_t sw_lean_page_fault(uint32_t error)
     case SHADOW_FAULT:
         if (sw_fast.gate[VEC_PF].low == GATE_NOT_LEARNED)
             return LEAN_SLOW;
+        if (sw->shadow.stale) { /* gva has been in a page of 4 MB: all of it is forgotten */
+            write_cr3(user ? sw_fast.user_cr3 : sw_fast.kernel_cr3);
+            sw->shadow.stale = false;
+        }
         sw->vcpu->cr2 = gva;
         *sw->kernel_cr2 = gva;
         return LEAN_BOUNCE;
@@ -52,7 +56,8 @@ static inline bool irq_is_due(struct vcpu *vcpu)
 #define FROM_STUB __attribute__((regparm(3))) /* arguments in EAX, EDX, ECX */
 
 /* Done: has the loop anything to look at before the guest goes on? */
-static uint32_t lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
+static inline __attribute__((always_inline)) uint32_t
+lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
 {
     vcpu->eip += insn->len;
     vcpu->int_shadow = 0;
@@ -76,7 +81,9 @@ static inline void port_done(struct vcpu *vcpu, uint32_t port)
     vcpu->exit_count[EXIT_IO]++;
     if (port_needs_a_look((uint16_t)port))
         host_work = true;
-    if (irq_is_due(vcpu) || host_work || vcpu->vm->stopped)
+    /* A device may have written to the GDT, or to a page that is watched. */
+    if (irq_is_due(vcpu) || host_work || vcpu->vm->stopped || sw_fast.sw->gdt_stale ||
+        sw_fast.sw->shadow.stale)
         sw_fast.handled = true;
 }
 

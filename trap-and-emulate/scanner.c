@@ -5,6 +5,7 @@
 
 #define OFFSET(gva) ((gva) & (PAGE_SIZE - 1))
 #define PREFIX_SS 0x36
+#define PREFIX_DS 0x3E
 
 static bool bit_get(const uint32_t *map, gva_t gva)
 {
@@ -28,13 +29,14 @@ void code_page_clear(struct code_page *page)
     memset(page->body, 0, sizeof(page->body));
     page->bound = false;
     page->straddles = false;
+    page->reads_ss = false;
     page->bits = 0;
 }
 
 /* The first scan of a page decides how it is decoded. */
-static struct code_page *get_page(const struct scan_source *src, gva_t gva, int bits)
+static struct code_page *get_page(const struct scan_source *src, gva_t gva, int bits, bool bind)
 {
-    struct code_page *page = src->page(src->opaque, gva);
+    struct code_page *page = src->page(src->opaque, gva, bind);
     if (page && !page->bits)
         page->bits = (uint8_t)bits;
     return page;
@@ -45,7 +47,7 @@ struct site {
     struct insn insn;
     gva_t gva;
     struct code_page *page[2]; /* page[1]: NULL unless it straddles */
-    bool trap;
+    bool trap, reads_cs;
 };
 
 static struct code_page *site_page(const struct site *site, gva_t gva)
@@ -56,29 +58,32 @@ static struct code_page *site_page(const struct site *site, gva_t gva)
 /*
  * Fetch and decode at gva. An undefined or overlong encoding becomes a trap site of one byte: when
  * it is reached, the emulator finds out what the guest must get.
- * Returns false when a page is missing.
+ * Returns false when a page is missing, or not bound and bind is false.
  */
-static bool decode_site(const struct scan_source *src, struct site *site, gva_t gva, int bits)
+static bool decode_site(const struct scan_source *src, struct site *site, gva_t gva, int bits,
+                        bool bind)
 {
     uint8_t buf[INSN_MAX];
     const uint32_t here = PAGE_SIZE - OFFSET(gva);
     uint32_t n = here < INSN_MAX ? here : INSN_MAX;
     memset(site, 0, sizeof(*site));
     site->gva = gva;
-    site->page[0] = get_page(src, gva, bits);
+    site->page[0] = get_page(src, gva, bits, bind);
     if (!site->page[0])
         return false;
     memcpy(buf, src->bytes(src->opaque, site->page[0]) + OFFSET(gva), n);
     enum decode_result result = decode(&site->insn, buf, n, bits);
     if (result == DECODE_MORE) {
-        site->page[1] = get_page(src, gva + n, bits);
+        site->page[1] = get_page(src, gva + n, bits, bind);
         if (!site->page[1])
             return false;
         memcpy(buf + n, src->bytes(src->opaque, site->page[1]), INSN_MAX - n);
         result = decode(&site->insn, buf, INSN_MAX, bits);
     }
-    site->trap =
-        result != DECODE_OK || (site->insn.class == CLASS_SENSITIVE && !src->keep_sensitive);
+    site->reads_cs = result == DECODE_OK && insn_reads_through_cs(&site->insn);
+    site->trap = result != DECODE_OK ||
+                 (site->insn.class == CLASS_SENSITIVE && !src->keep_sensitive) ||
+                 (site->reads_cs && src->trap_cs_reads);
     if (result != DECODE_OK) {
         site->insn.len = 1;
         site->insn.flow = FLOW_STOP;
@@ -89,11 +94,11 @@ static bool decode_site(const struct scan_source *src, struct site *site, gva_t 
 }
 
 /* Byte i of the instruction as the copy must hold it. CS is moved onto the window, so data must not
- * go through it: SS is flat instead. */
+ * go through it: it goes through SS, as long as that is what the guest's CS is. */
 static uint8_t copy_byte(const struct scan_source *src, const struct site *site, unsigned i)
 {
     const gva_t gva = site->gva + i;
-    if (insn_reads_through_cs(&site->insn) && i == site->insn.seg_off)
+    if (site->reads_cs && i == site->insn.seg_off)
         return PREFIX_SS;
     return src->bytes(src->opaque, site_page(site, gva))[OFFSET(gva)];
 }
@@ -130,8 +135,11 @@ static void copy_site(const struct scan_source *src, const struct site *site)
         page->copy[OFFSET(gva)] = copy_byte(src, site, i);
         bit_set(page->body, gva);
     }
-    if (site->page[1])
+    site->page[0]->reads_ss |= site->reads_cs;
+    if (site->page[1]) {
         site->page[0]->straddles = true;
+        site->page[1]->reads_ss |= site->reads_cs;
+    }
 }
 
 #define WORKLIST 64
@@ -165,13 +173,13 @@ static bool falls_through(const struct site *site)
     }
 }
 
-/* Scan a straight line from gva. first: this address is being executed right now, so a conflict is
- * resolved in its favour. */
+/* Scan a straight line from gva. first: this address is being executed right now, so its pages are
+ * bound and a conflict is resolved in its favour. */
 static enum scan_result scan_line(struct scan_run *run, gva_t gva, bool first)
 {
     struct site site;
     while (run->budget) {
-        if (!decode_site(run->src, &site, gva, run->bits))
+        if (!decode_site(run->src, &site, gva, run->bits, first))
             return SCAN_UNMAPPED;
         if (conflicts(run->src, &site, run->bits)) {
             if (!first)
@@ -180,7 +188,7 @@ static enum scan_result scan_line(struct scan_run *run, gva_t gva, bool first)
             run->src->drop(run->src->opaque, site.page[0]);
             if (site.page[1])
                 run->src->drop(run->src->opaque, site.page[1]);
-            if (!decode_site(run->src, &site, gva, run->bits))
+            if (!decode_site(run->src, &site, gva, run->bits, true))
                 return SCAN_UNMAPPED;
         }
         if (bit_get(site.page[0]->start, gva))
@@ -209,11 +217,48 @@ enum scan_result scan(const struct scan_source *src, gva_t gva, int bits, unsign
     struct scan_run run = {.src = src, .stats = stats, .bits = bits, .budget = budget};
     stats->scans++;
     if (scan_line(&run, gva, true) == SCAN_UNMAPPED) {
-        struct code_page *page = src->page(src->opaque, gva);
+        struct code_page *page = src->page(src->opaque, gva, false);
         if (!page || !code_page_is_start(page, gva))
             return SCAN_UNMAPPED;
     }
     while (run.todo_count && run.budget)
         scan_line(&run, run.todo[--run.todo_count], false);
     return SCAN_OK;
+}
+
+/* Decode a read through CS as one that may run. */
+static bool decode_read(const struct scan_source *src, struct site *site, gva_t gva, int bits)
+{
+    struct scan_source running = *src;
+    running.trap_cs_reads = false;
+    return decode_site(&running, site, gva, bits, true) && site->reads_cs && !site->trap;
+}
+
+bool scan_open(const struct scan_source *src, gva_t gva, int bits)
+{
+    struct site site;
+    if (!decode_read(src, &site, gva, bits))
+        return false;
+    const gva_t prefix = gva + site.insn.seg_off;
+    if (bit_get(site_page(&site, prefix)->body, prefix)) {
+        /* Something was scanned that begins behind this one's first byte. */
+        src->drop(src->opaque, site_page(&site, prefix));
+        if (!decode_read(src, &site, gva, bits))
+            return false;
+    }
+    for (gva_t at = gva; at < gva + site.insn.len; at++) {
+        struct code_page *page = site_page(&site, at);
+        page->copy[OFFSET(at)] =
+            at == prefix ? PREFIX_DS : src->bytes(src->opaque, page)[OFFSET(at)];
+    }
+    return true;
+}
+
+void scan_close(const struct scan_source *src, gva_t gva)
+{
+    for (gva_t at = gva; at < gva + INSN_MAX; at++) {
+        struct code_page *page = src->page(src->opaque, at, false);
+        if (page && !bit_get(page->body, at))
+            page->copy[OFFSET(at)] = TRAP_BYTE;
+    }
 }

@@ -21,13 +21,14 @@ struct code_page {
     gva_t gva;                      /* page address in the guest's linear space */
     gpa_t gpa;                      /* the guest page it copies; valid while bound */
     bool bound;                     /* false: all 0xCC, nothing known */
-    bool global;                    /* the guest's mapping was global when bound */
+    bool global, large;             /* the guest's mapping was global, or one of 4 MB */
+    bool accessed;                  /* its accessed bits have been set, as a fetch does */
     bool straddles;                 /* its last scanned instruction reaches into the next page */
+    bool reads_ss;                  /* holds reads through CS that were made reads through SS */
     uint8_t bits;                   /* 16 or 32: how it was decoded; 0: nothing scanned yet */
     uint8_t *copy;                  /* the executable copy, PAGE_SIZE bytes */
     uint32_t start[PAGE_SIZE / 32]; /* a scanned instruction begins at this byte */
     uint32_t body[PAGE_SIZE / 32];  /* this byte was copied as part of an instruction */
-    uint64_t *window_pte;
     struct code_page *next;
 };
 
@@ -39,8 +40,9 @@ struct scan_stats {
 struct scan_source {
     void *opaque;
     /* The code page for a linear address, bound to the guest page that the guest's tables map now;
-     * NULL when the guest maps nothing there or the address is out of the window's reach. */
-    struct code_page *(*page)(void *opaque, gva_t gva);
+     * NULL when the guest maps nothing there or the address is out of the window's reach, or when
+     * the page is not bound yet and bind is false. */
+    struct code_page *(*page)(void *opaque, gva_t gva, bool bind);
     /* The guest's own bytes of a bound page (PAGE_SIZE of them). */
     const uint8_t *(*bytes)(void *opaque, const struct code_page *page);
     /* Forget all that was scanned on the page (and on the one before, if it straddles). */
@@ -48,6 +50,8 @@ struct scan_source {
     /* scan=off: sensitive instructions are copied like all others, so that a guest runs as it would
      * on a VMM that cannot scan. What the copy holds changes, not when it is made. */
     bool keep_sensitive;
+    /* SS is not what CS is: instructions that read through CS are trap sites. */
+    bool trap_cs_reads;
 };
 
 enum scan_result {
@@ -56,11 +60,21 @@ enum scan_result {
 };
 
 /*
- * Scan from the linear address gva along all direct control flow, up to budget instructions.
+ * Scan from the linear address gva along all direct control flow, up to budget instructions. Only
+ * the instruction at gva binds pages, because only that is certain to be executed; the rest is
+ * followed as far as pages are bound.
  * bits: 16 or 32 (CS.D).
  */
 enum scan_result scan(const struct scan_source *source, gva_t gva, int bits, unsigned budget,
                       struct scan_stats *stats);
+
+/*
+ * The trap site at gva is an instruction that reads through CS: let it run once, as a read through
+ * DS, and make it a trap site again. scan_open() returns false when its tail is not mapped, or when
+ * it is no such instruction.
+ */
+bool scan_open(const struct scan_source *source, gva_t gva, int bits);
+void scan_close(const struct scan_source *source, gva_t gva);
 
 /* Does a scanned instruction start at gva? */
 bool code_page_is_start(const struct code_page *page, gva_t gva);

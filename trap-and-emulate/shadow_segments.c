@@ -52,21 +52,24 @@ static bool is_watched(const struct sw *sw, gpa_t page)
 }
 
 /* The guest pages that hold the GDT as the guest maps it now; returns their number. */
-static unsigned find_gdt(const struct sw *sw, gpa_t page[GDT_PAGES_MAX], bool *global)
+static unsigned find_gdt(struct sw *sw, gpa_t page[GDT_PAGES_MAX])
 {
     const struct table_reg *gdtr = &sw->vcpu->gdtr;
     const uint32_t span = (gdtr->base & ~PAGE_MASK) + gdtr->limit + 1u;
     struct walk walk;
     uint32_t error;
     unsigned n = 0;
-    *global = true;
+    sw->gdt_global = true;
+    sw->gdt_large = false;
     for (uint32_t at = 0; at < span && n < GDT_PAGES_MAX; at += PAGE_SIZE) {
         if (!guest_walk(sw->vcpu, (gdtr->base & PAGE_MASK) + at, ACCESS_PEEK, &walk, &error) ||
-            !guest_ram(sw->vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
-            *global = false;
-        else
-            page[n++] = walk.gpa & PAGE_MASK;
-        *global &= walk.global;
+            !guest_ram(sw->vcpu->vm, walk.gpa & PAGE_MASK, PAGE_SIZE)) {
+            sw->gdt_global = false;
+            continue;
+        }
+        page[n++] = walk.gpa & PAGE_MASK;
+        sw->gdt_global &= walk.global;
+        sw->gdt_large |= walk.large;
     }
     return n;
 }
@@ -76,7 +79,7 @@ bool sw_gdt_moved(struct sw *sw, bool global_too)
     gpa_t page[GDT_PAGES_MAX];
     if (sw->gdt_global && !global_too)
         return false;
-    const unsigned n = find_gdt(sw, page, &sw->gdt_global);
+    const unsigned n = find_gdt(sw, page);
     return n != sw->gdt_pages || memcmp(page, sw->gdt_page, n * sizeof(page[0]));
 }
 
@@ -85,7 +88,7 @@ static void watch_gdt(struct sw *sw)
 {
     struct vm *vm = sw->vcpu->vm;
     gpa_t page[GDT_PAGES_MAX];
-    const unsigned n = find_gdt(sw, page, &sw->gdt_global);
+    const unsigned n = find_gdt(sw, page);
     for (unsigned i = 0; i < sw->gdt_pages; i++)
         vm->page_watch[sw->gdt_page[i] >> PAGE_SHIFT] &= (uint8_t)~WATCH_TABLE;
     for (unsigned i = 0; i < n; i++) {
@@ -243,4 +246,14 @@ void sw_segments_choose(struct sw *sw)
     sw->frame.gs = sw->loaded_sel[SREG_GS] = choose(sw, SREG_GS);
     sw->frame.ss = sw->loaded_sel[SREG_SS] = choose(sw, SREG_SS);
     sw->frame.cs = sw->loaded_sel[SREG_CS] = window ? choose_window_cs(sw) : choose(sw, SREG_CS);
+}
+
+void sw_segments_lend_cs(struct sw *sw)
+{
+    struct segment *ds = &sw->vcpu->seg[SREG_DS];
+    const struct segment kept = *ds;
+    *ds = sw->vcpu->seg[SREG_CS];
+    sw->frame.ds = sw->loaded_sel[SREG_DS] = choose(sw, SREG_DS);
+    *ds = kept;
+    sw->chosen[sw->user][SREG_DS].valid = false; /* the private descriptor is another now */
 }

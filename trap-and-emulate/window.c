@@ -139,18 +139,20 @@ static void drop_everything(struct sw *sw)
 }
 
 /* scan_source.page: the code page of gva, bound to the guest page it is mapped to now. */
-static struct code_page *bind_page(void *opaque, gva_t gva)
+static struct code_page *bind_page(void *opaque, gva_t gva, bool bind)
 {
     struct sw *sw = opaque;
     struct window_region *r = current_region(&sw->window);
     struct vm *vm = sw->vcpu->vm;
     struct walk walk;
     uint32_t error;
-    if ((gva & REGION_MASK) != r->base)
+    if (!r || (gva & REGION_MASK) != r->base)
         return NULL;
     struct code_page *page = page_of(r, gva);
     if (page && page->bound)
         return page;
+    if (!bind)
+        return NULL;
     if (!guest_walk(sw->vcpu, gva, ACCESS_FETCH | ACCESS_PEEK, &walk, &error) ||
         !guest_ram(vm, walk.gpa & PAGE_MASK, PAGE_SIZE))
         return NULL;
@@ -160,7 +162,10 @@ static struct code_page *bind_page(void *opaque, gva_t gva)
         return NULL;
     page->gpa = walk.gpa & PAGE_MASK;
     page->global = walk.global;
+    page->large = walk.large;
+    page->accessed = false;
     page->bound = true;
+    sw->window.untouched++;
     uint8_t *watch = &vm->page_watch[page->gpa >> PAGE_SHIFT];
     if (!(*watch & WATCH_CODE)) {
         *watch |= WATCH_CODE;
@@ -228,17 +233,91 @@ struct code_page *window_lookup(struct sw *sw, gva_t gva)
     return r ? page_of(r, gva) : NULL;
 }
 
+/*
+ * A fetch sets accessed bits (SDM vol. 3A section 4.8); the CPU's own fetches are from the window,
+ * so this does it. Not while scanning: a page table may lie on a code page, which is dropped then.
+ */
+static void touch_pages(struct sw *sw)
+{
+    struct window *w = &sw->window;
+    if (!w->untouched)
+        return;
+    w->untouched = 0;
+    for (struct code_page *p = w->all; p; p = p->next) {
+        struct walk walk;
+        uint32_t error;
+        if (!p->bound || p->accessed)
+            continue;
+        p->accessed = true;
+        guest_walk(sw->vcpu, p->gva, ACCESS_FETCH, &walk, &error);
+    }
+}
+
 /* Pages that one instruction needs: with fewer left, all are dropped and scanning starts again. */
 #define PAGES_NEEDED 2
 
+static bool make_room(struct sw *sw, gva_t gva)
+{
+    if (sw->window.count + PAGES_NEEDED <= WINDOW_MAX_PAGES)
+        return true;
+    drop_everything(sw);
+    return window_show(sw, gva);
+}
+
 enum scan_result window_scan(struct sw *sw, gva_t gva, int bits)
 {
-    if (sw->window.count + PAGES_NEEDED > WINDOW_MAX_PAGES) {
-        drop_everything(sw);
-        if (!window_show(sw, gva))
-            return SCAN_UNMAPPED;
+    if (!make_room(sw, gva))
+        return SCAN_UNMAPPED;
+    const enum scan_result result =
+        scan(&sw->window.source, gva, bits, SCAN_BUDGET, &sw->window.stats);
+    touch_pages(sw);
+    return result;
+}
+
+bool window_open(struct sw *sw, gva_t gva, int bits)
+{
+    const bool open = make_room(sw, gva) && scan_open(&sw->window.source, gva, bits);
+    touch_pages(sw);
+    return open;
+}
+
+static void follow_width(struct sw *sw, int bits)
+{
+    if (bits == sw->window.bits)
+        return;
+    sw->window.bits = bits;
+    for (struct code_page *p = sw->window.all; p; p = p->next) {
+        if (p->bound && p->bits != bits)
+            drop(sw, p);
     }
-    return scan(&sw->window.source, gva, bits, SCAN_BUDGET, &sw->window.stats);
+}
+
+/* Does SS give what the guest's CS gives to reads? */
+static bool ss_reads_as_cs(const struct vcpu *vcpu)
+{
+    const struct segment *cs = &vcpu->seg[SREG_CS], *ss = &vcpu->seg[SREG_SS];
+    const bool expands_down = (ss->attr & (SEG_CODE | SEG_CE)) == SEG_CE;
+    return cs->base == ss->base && cs->limit == UINT32_MAX && ss->limit == UINT32_MAX &&
+           (cs->attr & SEG_RW) && !expands_down && !(ss->attr & SEG_UNUSABLE);
+}
+
+static void trap_cs_reads(struct sw *sw)
+{
+    for (struct code_page *p = sw->window.all; p; p = p->next) {
+        if (p->reads_ss)
+            drop(sw, p);
+    }
+}
+
+void window_follow_segments(struct sw *sw, bool user)
+{
+    follow_width(sw, user || (sw->vcpu->seg[SREG_CS].attr & SEG_DB) ? 32 : 16);
+    if (user)
+        return;
+    const bool traps = !ss_reads_as_cs(sw->vcpu);
+    if (traps && !sw->window.source.trap_cs_reads)
+        trap_cs_reads(sw);
+    sw->window.source.trap_cs_reads = traps;
 }
 
 void window_drop_gpa(struct sw *sw, gpa_t gpa)
@@ -254,10 +333,12 @@ static void revalidate(struct sw *sw, struct code_page *page)
     struct walk walk;
     uint32_t error;
     if (!guest_walk(sw->vcpu, page->gva, ACCESS_FETCH | ACCESS_PEEK, &walk, &error) ||
-        (walk.gpa & PAGE_MASK) != page->gpa)
+        (walk.gpa & PAGE_MASK) != page->gpa || !walk.accessed) {
         drop(sw, page);
-    else
+    } else {
         page->global = walk.global;
+        page->large = walk.large;
+    }
 }
 
 void window_revalidate(struct sw *sw, bool global_too)
@@ -270,14 +351,10 @@ void window_revalidate(struct sw *sw, bool global_too)
 
 void window_revalidate_page(struct sw *sw, gva_t gva)
 {
-    struct code_page *page = any_region_page(sw, gva);
-    if (!(sw->vcpu->cr4 & CR4_PSE)) {
-        if (page && page->bound)
-            revalidate(sw, page);
-        return;
-    }
-    for (page = sw->window.all; page; page = page->next) { /* large pages go as a whole */
-        if (page->bound && (page->gva ^ gva) >> LARGE_SHIFT == 0)
-            revalidate(sw, page);
+    for (struct code_page *p = sw->window.all; p; p = p->next) {
+        if ((p->gva ^ gva) >> LARGE_SHIFT || !p->bound)
+            continue;
+        if (p->large || p->gva == (gva & PAGE_MASK))
+            revalidate(sw, p);
     }
 }

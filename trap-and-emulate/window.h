@@ -28,6 +28,8 @@ struct window {
     int current; /* -1: none is visible yet */
     struct code_page *all;
     unsigned count;
+    int bits;           /* 16 or 32: how what is executable was decoded; 0: nothing is yet */
+    unsigned untouched; /* pages bound since the last scan: not marked accessed yet */
     struct scan_stats stats;
     struct scan_source source;
     uint64_t moves;
@@ -49,6 +51,14 @@ struct code_page *window_lookup(struct sw *sw, gva_t gva);
 
 /* Scan from gva. The region must be visible. */
 enum scan_result window_scan(struct sw *sw, gva_t gva, int bits);
+
+/* The kernel's CS or SS changed, or a program (user) comes next. Pages that were scanned for code
+ * of the other width are dropped, and those whose reads through CS go through an SS that is no
+ * longer the same. The short ways lead from programs to 32-bit code in flat segments only. */
+void window_follow_segments(struct sw *sw, bool user);
+
+/* scan_open() */
+bool window_open(struct sw *sw, gva_t gva, int bits);
 
 /* The guest page changed: forget what was scanned from it. */
 void window_drop_gpa(struct sw *sw, gpa_t page);

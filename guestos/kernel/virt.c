@@ -46,7 +46,7 @@ void pv_clock(struct pv_clock *clock)
  * translations may wait until they run. */
 void pv_init(void)
 {
-    pv.shared.lazy = 1;
+    pv.shared.queue_limit = PV_QUEUE_MAX;
 }
 
 static int32_t call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx)

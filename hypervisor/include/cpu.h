@@ -69,6 +69,18 @@ CPU_CR(3)
 CPU_CR(4)
 #undef CPU_CR
 
+static inline uint32_t read_dr6(void)
+{
+    uint32_t v;
+    __asm__ volatile("mov %%dr6, %0" : "=r"(v));
+    return v;
+}
+
+static inline void write_dr6(uint32_t v)
+{
+    __asm__ volatile("mov %0, %%dr6" : : "r"(v));
+}
+
 static inline void invlpg(gva_t linear)
 {
     __asm__ volatile("invlpg (%0)" : : "r"(linear) : "memory");

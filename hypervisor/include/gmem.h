@@ -15,6 +15,9 @@
 #define ACCESS_FETCH PF_I
 #define ACCESS_PEEK 0x100u /* look without setting A or D: for monitors, scanners */
 
+/* A PDE of a 4 MB page without PSE-36: these address bits must be zero (SDM vol. 3A table 4-4). */
+#define PDE_LARGE_RESERVED 0x003FE000u
+
 struct walk {
     gpa_t gpa;     /* the translated address (with offset) */
     bool writable; /* R/W of the combined levels */
@@ -22,6 +25,7 @@ struct walk {
     bool global;   /* G of the leaf (and CR4.PGE) */
     bool dirty;    /* D of the leaf, after the walk */
     bool large;    /* a 4 MB page */
+    bool accessed; /* A of all levels, after the walk */
 };
 
 /*

@@ -13,8 +13,9 @@ struct vmm_mode {
     /* Can this CPU run the mode? When not, *why becomes one sentence. Touches nothing. */
     bool (*supported)(const char **why);
 
-    /* Virtio devices belong to the mode, unless the user says otherwise (virtio=). */
-    bool virtio;
+    /* Do virtio devices belong to the mode? The user's virtio= goes before it. NULL: they do not.
+     */
+    bool (*virtio)(const char *options);
 
     /* Canonical state to backend. Called once before the first run(), with all state dirty.
      * Returns NULL, or one sentence that says why it failed (then nothing was changed). */

@@ -24,20 +24,21 @@
 enum shadow_root_id { SHADOW_KERNEL, SHADOW_USER, SHADOW_ROOTS };
 
 #define SHADOW_PDES 1920 /* 2 MB slots below VMM_BASE */
-#define SHADOW_POOL 384  /* page tables in the pool; when it is empty everything is dropped */
+#define SHADOW_POOL 384  /* page tables in the pool; see make_room() for when it is empty */
 #define SHADOW_TRACK 64  /* entries of a table remembered one by one, for cheap clearing */
 #define SHADOW_SPACES 16 /* address spaces remembered */
 #define SHADOW_SHARED SHADOW_SPACES /* in place of a space: holds global entries only */
 
 struct shadow_table {
     uint64_t *pt;
-    uint16_t count; /* entries set since the table was taken; above SHADOW_TRACK: many */
+    uint32_t count; /* entries set since the table was taken; above SHADOW_TRACK: many */
     uint16_t used[SHADOW_TRACK];
     uint16_t pde;
     uint8_t root;
     uint8_t space;         /* index into spaces[], or SHADOW_SHARED */
     bool mixed;            /* has held global entries: what becomes of them while the space is put
                             * aside is not known */
+    bool large;            /* some entries are parts of a 4 MB page: INVLPG drops all of it */
     int16_t before, after; /* in the space's list of tables; -1: none */
 };
 
@@ -47,6 +48,22 @@ struct shadow_space {
     int16_t first;
     bool used;
     uint32_t last_use;
+};
+
+#define NO_PART UINT32_MAX
+
+/* The tables that shadow_enter_pages() used last, for programs' entries in 2 MB. */
+struct shadow_recent {
+    uint32_t part;          /* gva >> 21; NO_PART: none */
+    const uint32_t *pde_at; /* the guest's directory entry, and what it was */
+    uint32_t pde;
+    const uint32_t *guest_pt; /* the 512 entries of the guest's page table */
+    struct shadow_table *table;
+    uint64_t *pt;         /* its entries */
+    uint32_t pages;       /* of the guest's memory */
+    const uint8_t *watch; /* vm->page_watch */
+    uint32_t usual, look; /* bits of a usual entry, and where to look for them */
+    uint32_t add;         /* makes a shadow entry of one */
 };
 
 struct shadow {
@@ -60,10 +77,15 @@ struct shadow {
     uint32_t switches;
     uint16_t free[SHADOW_POOL];
     unsigned free_count;
+    unsigned large_count; /* tables that are large */
+    struct shadow_recent recent;
     int16_t slot[SHADOW_ROOTS][SHADOW_PDES]; /* index into table[], -1: none */
-    void *hole_read;                         /* a page of ones: what a hole reads as */
-    void *hole_bucket;                       /* takes one instruction's write to a hole */
-    uint64_t fills, flushes, kept;           /* kept: entries that a CR3 load found still good */
+    /* The entries of that table; none: hole_bucket, so that an entry can be dropped unseen. */
+    uint64_t *entries[SHADOW_ROOTS][SHADOW_PDES];
+    void *hole_read;               /* a page of ones: what a hole reads as */
+    void *hole_bucket;             /* takes one instruction's write to a hole */
+    uint64_t fills, flushes, kept; /* kept: entries that a CR3 load found still good */
+    uint64_t evicted;              /* tables taken from others, because none was free */
     bool stale; /* entries were removed: CR3 must be reloaded before the guest runs */
 };
 
@@ -94,16 +116,23 @@ enum shadow_result shadow_fault(struct shadow *shadow, enum shadow_root_id root,
  * to a page that is thrown away. Undo with shadow_drop_page(). */
 void shadow_open_page(struct shadow *shadow, enum shadow_root_id root, gva_t gva, gpa_t gpa);
 
-/* Forget one page in both roots, all of it when it is a large one (INVLPG). */
+/* Forget one page in both roots (INVLPG); all 4 MB, where gva has been part of a page of 4 MB. */
 void shadow_drop_page(struct shadow *shadow, gva_t gva);
+
+/*
+ * The same for many pages. list: n pairs (at least one) of a word that means something to the
+ * caller and a gva. What is done is what the first pair tells, and each that follows with the same
+ * word and in the same 2 MB. Returns how many.
+ */
+unsigned shadow_drop_pages(struct shadow *shadow, const uint32_t (*list)[2], unsigned n);
 
 /* The guest loaded CR3: forget what its tables no longer allow, but for global pages. keep: it has
  * told of every change; nothing has to be looked at. */
 void shadow_switch(struct shadow *shadow, bool keep);
 
-/* The guest has mapped a page that was not mapped: enter it for programs, if they may use it and
- * the accessed bits are set already. */
-void shadow_enter(struct shadow *shadow, gva_t gva);
+/* The guest has mapped pages that were not mapped: enter them for programs, if they may use them
+ * and the accessed bits are set already. The list and the result: as shadow_drop_pages(). */
+unsigned shadow_enter_pages(struct shadow *shadow, const uint32_t (*list)[2], unsigned n);
 
 /* Forget what is remembered of an address space. */
 void shadow_forget_space(struct shadow *shadow, uint32_t cr3);

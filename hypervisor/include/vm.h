@@ -7,6 +7,8 @@
 #include "devices.h"
 #include "vcpu.h"
 
+#define WATCH_NO_RAM 0x80u /* in vm->page_watch */
+
 struct vm {
     const char *name;
 
@@ -23,8 +25,9 @@ struct vm {
 
     /*
      * Guest pages that a mode watches (its scanned code, its descriptor tables): one byte a page,
-     * non-zero when watched; NULL when no mode watches. Whoever in the VMM writes guest memory
-     * calls page_written() for a watched page after the write (gmem.c does).
+     * non-zero when watched; WATCH_NO_RAM for those between ISA_HOLE and its end; NULL when no mode
+     * watches. Whoever in the VMM writes guest memory calls page_written() for a watched page after
+     * the write (gmem.c does).
      */
     uint8_t *page_watch;
     void (*page_written)(struct vm *vm, gpa_t page);

@@ -101,6 +101,7 @@
 #define PTE_A 0x020u
 #define PTE_D 0x040u
 #define PTE_PS 0x080u
+#define LARGE_SHIFT 22 /* of a page of 4 MB */
 #define PTE_G 0x100u
 #define PTE_NX (1ull << 63) /* PAE only */
 

@@ -1,5 +1,5 @@
 /*
- * The paravirtual ABI, version 2. This header is all that a guest kernel and the VMM share.
+ * The paravirtual ABI, version 3. This header is all that a guest kernel and the VMM share.
  *
  * 1. A kernel announces itself with an ELF note (name "Trivisor", type PV_NOTE_TYPE) whose
  *    descriptor is a struct pv_note. Without the note a kernel cannot run in para mode.
@@ -10,9 +10,9 @@
  *    a struct pv_site. Unpatched it works on the bare machine. In para mode the VMM overwrites the
  *    site; it can undo this. Some operations are recorded, and checked like the others, but never
  *    patched: see below.
- * 4. All sites must be executed with paging on and the note's addresses mapped. Privileged
- *    instructions outside of sites still work in para mode (they trap and are emulated); the
- *    sensitive ones that do not trap must be at sites.
+ * 4. All sites must be executed at CPL 0, with paging on and the note's addresses mapped.
+ *    Privileged instructions outside of sites still work in para mode (they trap and are
+ *    emulated); the sensitive ones that do not trap must be at sites.
  *
  * The plain #defines are also read by the assembler (converted at build time), hence no
  * expressions in them.
@@ -20,7 +20,7 @@
 #ifndef PV_ABI_H
 #define PV_ABI_H
 
-#define PV_ABI_VERSION 2
+#define PV_ABI_VERSION 3
 #define PV_NOTE_TYPE 1
 #define PV_SITE_LEN 8
 
@@ -102,11 +102,13 @@
 #define PV_EVENT_PENDING 0x8000
 
 /*
- * The queue. While the kernel has set "lazy", the stubs of INVLPG, MOV to CR3, SET_PTE, SWITCH_CR3
- * and DROP_SPACE only note what is to be done, in the order of the calls. The VMM does it, at the
- * latest, before the guest runs at CPL 3 again, before it handles a page fault or a call, and when
- * the queue is full. A kernel may be lazy while it does not itself use the addresses whose
- * translations change.
+ * The queue. While it holds fewer entries than "queue_limit", the stubs of INVLPG, MOV to CR3,
+ * SET_PTE, SWITCH_CR3 and DROP_SPACE only note what is to be done, in the order of the calls. The
+ * VMM does it, at the latest, before the guest runs at CPL 3 again, before it handles a page fault
+ * or a call, and when there is no room. With a limit of 0 everything is done at once; a kernel may
+ * have another while it does not itself use the addresses whose translations change. A call or a
+ * lack of room empties the queue. An exception may interrupt a stub (a single step, a fault on the
+ * shared page): its handler must do neither, if it goes back there.
  */
 #define PV_QUEUE_MAX 64
 #define PV_MULTI_MAX 64
@@ -164,7 +166,7 @@ struct pv_shared {
     uint32_t tsc_khz;                     /* v */
     uint32_t tsc_base[2];                 /* v  low, high */
     uint32_t wall_seconds;                /* v */
-    uint32_t lazy;                        /* g  0 or 1: see the queue */
+    uint32_t queue_limit;                 /* g  0 to PV_QUEUE_MAX: see the queue */
     uint32_t queue_count;                 /* gv entries of the queue in use */
     struct pv_queued queue[PV_QUEUE_MAX]; /* g */
 };

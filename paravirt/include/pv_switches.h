@@ -15,6 +15,7 @@
     X(IO, "io", "port I/O by calls instead of traps")                                              \
     X(SHORT, "short", "crossings the short way, without a turn of the vCPU's loop")                \
     X(CLOCK, "clock", "the clock on the shared page")                                              \
-    X(TIMER, "timer", "the one-shot timer")
+    X(TIMER, "timer", "the one-shot timer")                                                        \
+    X(VIRTIO, "virtio", "virtio's disk and console instead of an ATA drive and a UART")
 
 #endif

@@ -65,10 +65,11 @@ struct image {
     struct code_page *page;
 };
 
-static struct code_page *page_at(void *opaque, gva_t gva)
+static struct code_page *page_at(void *opaque, gva_t gva, bool bind)
 {
     struct image *image = opaque;
     const uint32_t i = (gva - image->base) / PAGE_SIZE;
+    (void)bind; /* all of the image counts as executed */
     if (i >= image->pages)
         return NULL;
     image->page[i].bound = true;
@@ -113,7 +114,7 @@ static unsigned long pass_scanner(const void *input)
     (void)input;
     for (unsigned i = 0; i < image_count; i++) {
         struct image *image = &images[i];
-        const struct scan_source source = {image, page_at, bytes_of, drop_page, false};
+        const struct scan_source source = {image, page_at, bytes_of, drop_page, false, false};
         const struct code *code = &image->file.code;
         for (unsigned k = 0; k < image->pages; k++)
             code_page_clear(&image->page[k]);

@@ -41,8 +41,8 @@ multi:
         dd PV_OP_INVLPG, AREA, 0, 0, 0
 %endrep
 
-; A row's setup: what "lazy" is.
-SETUP_LAZY equ 1
+; A row's setup: does the queue take anything?
+SETUP_LAZY equ PV_QUEUE_MAX
 
 section .rodata
 rows:
@@ -411,7 +411,7 @@ on_back:
 row_setup:
         mov dword [on_fault_does], fault_fill
         mov eax, [ebp + row.setup]
-        mov [shared_page + SHARED_LAZY], eax
+        mov [shared_page + SHARED_LIMIT], eax
         cmp byte [ready], 0
         jne .end
         mov byte [ready], 1

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "gmem.h"
 #include "para.h"
 #include "shadow.h"
 #include "vmm.h"
@@ -214,28 +215,56 @@ static void check_shadow(bool fresh)
 
 /* --- the MMU: as in pv_fast.c, without the tables of the short ways --- */
 
-static void mmu_flush(struct vcpu *vcpu, gva_t gva)
+/* How many entries of the list, from the first on, are one operation in one 2 MB. */
+static unsigned one_part(const uint32_t (*list)[2], unsigned n)
 {
-    const bool had = entry_at(0, gva) || entry_at(1, gva);
-    (void)vcpu;
-    asked++;
-    shadow.stale = false;
-    shadow_drop_page(&shadow, gva);
-    HOLDS(!entry_at(0, gva) && !entry_at(1, gva) && (shadow.stale || !had));
+    unsigned i = 1;
+    while (i < n && list[i][0] == list[0][0] && list[i][1] >> 21 == list[0][1] >> 21)
+        i++;
+    return i;
 }
 
-static void mmu_enter(struct vcpu *vcpu, gva_t gva)
+static unsigned mmu_flush(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n)
 {
-    const uint64_t before = entry_at(SHADOW_USER, gva), kernel = entry_at(SHADOW_KERNEL, gva);
+    const unsigned part = one_part(list, n);
+    bool had = false;
     (void)vcpu;
-    asked++;
+    for (unsigned i = 0; i < part; i++)
+        had |= entry_at(0, list[i][1]) || entry_at(1, list[i][1]);
     shadow.stale = false;
-    shadow_enter(&shadow, gva);
-    const uint64_t now = entry_at(SHADOW_USER, gva);
-    if (now && now != before)
-        check_fresh(SHADOW_USER, gva, now);
-    /* Nothing else goes, unless the CPU is told to forget it. */
-    HOLDS(shadow.stale || (entry_at(SHADOW_KERNEL, gva) == kernel && (now || !before)));
+    const unsigned done = shadow_drop_pages(&shadow, list, n);
+    HOLDS(done == part || (done == 1 && list[0][1] >= VMM_BASE));
+    asked += done;
+    for (unsigned i = 0; i < done; i++)
+        HOLDS(!entry_at(0, list[i][1]) && !entry_at(1, list[i][1]));
+    HOLDS(shadow.stale || !had);
+    return done;
+}
+
+static unsigned mmu_enter(struct vcpu *vcpu, const uint32_t (*list)[2], unsigned n)
+{
+    uint64_t before[PV_QUEUE_MAX], kernel[PV_QUEUE_MAX];
+    const unsigned part = one_part(list, n);
+    (void)vcpu;
+    for (unsigned i = 0; i < part; i++) {
+        before[i] = entry_at(SHADOW_USER, list[i][1]);
+        kernel[i] = entry_at(SHADOW_KERNEL, list[i][1]);
+    }
+    shadow.stale = false;
+    const uint64_t fills = shadow.fills;
+    const unsigned done = shadow_enter_pages(&shadow, list, n);
+    HOLDS(done == 1 || done == part);
+    HOLDS(list[0][1] < VMM_BASE || shadow.fills == fills);
+    asked += done;
+    for (unsigned i = 0; i < done; i++) {
+        const uint64_t now = entry_at(SHADOW_USER, list[i][1]);
+        if (now && now != before[i])
+            check_fresh(SHADOW_USER, list[i][1], now);
+        /* Nothing else goes, unless the CPU is told to forget it. */
+        HOLDS(shadow.stale ||
+              (entry_at(SHADOW_KERNEL, list[i][1]) == kernel[i] && (now || !before[i])));
+    }
+    return done;
 }
 
 static void mmu_load(struct vcpu *vcpu, uint32_t cr3, bool keep)
@@ -307,7 +336,7 @@ static uint32_t next_gva(void)
     case 1:
         return page + PAGE_SIZE - next8() % 64;
     case 2:
-        return (uint32_t)next8() << 24 | (uint32_t)next8() << 12;
+        return (b & 32 ? VMM_BASE : (uint32_t)next8() << 24) | (uint32_t)next8() << 12;
     default:
         return next32();
     }
@@ -356,8 +385,10 @@ static bool is_translation(uint32_t op)
 
 static unsigned queued_translations(void)
 {
+    const uint32_t count = shared->queue_count;
     unsigned n = 0;
-    for (unsigned i = 0; i < PV_QUEUE_MAX && i < shared->queue_count; i++)
+    for (unsigned i = para.queue_done <= count ? para.queue_done : 0; i < PV_QUEUE_MAX && i < count;
+         i++)
         n += is_translation(shared->queue[i].op);
     return n;
 }
@@ -423,8 +454,16 @@ static void do_queue(void)
     const uint8_t claim = next8();
     shared->queue_count = claim < 240 ? n : claim < 250 ? n + 1 : next32();
     asked = 0;
+    para.queue_done = 0;
     const unsigned queued = queued_translations();
-    if (next8() & 1) {
+    const uint8_t how = next8();
+    if (how & 2) {
+        const uint32_t count = shared->queue_count;
+        pv_catch_up(&para);
+        HOLDS(asked == queued);
+        HOLDS(shared->queue_count == count);
+    }
+    if (how & 1) {
         pv_drain(&para);
         HOLDS(asked == queued);
         HOLDS(shared->queue_count == 0);
@@ -522,7 +561,8 @@ static void do_watch(void)
 {
     const uint8_t b = next8();
     const gpa_t gpa = PAGE_GPA(b % PAGES);
-    watch[gpa / PAGE_SIZE] = b >> 7;
+    if (guest_has_page(&vm, gpa))
+        watch[gpa / PAGE_SIZE] = b >> 7;
     if (b >> 7)
         shadow_protect(&shadow, gpa);
 }
@@ -583,6 +623,7 @@ static void begin_case(uint8_t switches)
     madvise(ram, FIRST, MADV_DONTNEED); /* zeros again, and quick where nothing was written */
     madvise(page_of(PAGES), RAM_SIZE - PAGE_GPA(PAGES), MADV_DONTNEED);
     memset(watch, 0, sizeof(watch));
+    memset(watch + (ISA_HOLE >> PAGE_SHIFT), WATCH_NO_RAM, (ISA_HOLE_END - ISA_HOLE) >> PAGE_SHIFT);
     shadow_drop_all(&shadow);
     for (unsigned i = 0; i < SHADOW_SPACES; i++)
         shadow.spaces[i] = (struct shadow_space){.first = -1};

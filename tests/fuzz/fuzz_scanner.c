@@ -32,11 +32,11 @@ static void broken(const char *what, uint32_t at)
     abort();
 }
 
-static struct code_page *page_at(void *opaque, gva_t gva)
+static struct code_page *page_at(void *opaque, gva_t gva, bool bind)
 {
     const uint32_t i = (gva - BASE) / PAGE_SIZE;
     (void)opaque;
-    if (i >= mapped)
+    if (i >= mapped || (!bind && !pages[i].bound))
         return NULL;
     pages[i].bound = true;
     return &pages[i];
@@ -108,7 +108,7 @@ static void check_all(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct scan_source source = {NULL, page_at, bytes_of, drop_page, false};
+    static const struct scan_source source = {NULL, page_at, bytes_of, drop_page, false, false};
     struct scan_stats stats = {0};
     if (size < 1 + ENTRIES + 1)
         return 0;
@@ -127,7 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const gva_t gva = BASE + begin + entries[i] % n;
         const bool other = (flags & FLAG_BOTH_SIZES) && i == ENTRIES - 1;
         const enum scan_result result = scan(&source, gva, other ? 48 - bits : bits, 100, &stats);
-        const struct code_page *page = page_at(NULL, gva);
+        const struct code_page *page = page_at(NULL, gva, false);
         HOLDS(result == SCAN_UNMAPPED || (page && code_page_is_start(page, gva)), gva - BASE);
         check_all();
         if (flags & FLAG_DROP)

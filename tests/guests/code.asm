@@ -1,7 +1,9 @@
 ; What code can do to a VMM that runs copies of it: rewrite itself, appear in new places, be reached
 ; in odd ways, be stepped and be read.
+%define PASSES 3
 %include "common.inc"
 %include "paging.inc"
+%include "program.inc"
 
 OP_RET   equ 0xC3
 LOW_CODE equ 0x7000             ; free RAM that 16-bit offsets reach
@@ -13,17 +15,24 @@ word_at: resd 1
 
 section .text
 guest_main:
-        call rewriting
-        call places
-        call middles
-        call own_traps
-        call prefixes
-        call small_code
-        call reading_text
-        call stepping
-        call many_pages
-        call paging_on
-        call paged_code
+        clear pages, 4096 * 4
+        clear LOW_CODE, 4096
+        mov [word_at], eax
+        part rewriting
+        part places
+        part middles
+        part own_traps
+        part prefixes
+        part small_code
+        part reading_text
+        part widths
+        part odd_stack
+        part stepping
+        part many_pages
+        part paging_on
+        part paged_code
+        part never_run
+        part int1
         ret
 
 ; --- code that changes ---
@@ -33,11 +42,42 @@ function:
         ret
 
 rewriting:
+        mov dword [function + 1], 1
+        mov dword [.changing], 0xC39007B0       ; as it is below
         call function
         check "smc.before", 1
         mov dword [function + 1], 2
         call function
         check "smc.called", 2
+        mov eax, [function + 1]                 ; read, so that a shadow of the page is there
+        mov dword [function + 1], 8
+        call function
+        check "smc.read", 8
+
+        ; Written by instructions that a VMM emulates.
+        mov ebx, 3
+.emulated:
+        mov dword [function + 1], 0
+        call function
+        test eax, eax
+        jnz .emulated_end
+        mov [function + 1], cs
+        call function
+        cmp eax, SEL_CODE
+        jne .emulated_end
+        mov edx, esp
+        mov esp, function + 5
+        pushfd
+        mov esp, edx
+        call function
+        and eax, FL_TF | FL_NT | 2
+        cmp eax, 2
+        jne .emulated_end
+        dec ebx
+        jnz .emulated
+        mov eax, RIGHT
+.emulated_end:
+        check "smc.emulated", RIGHT
 
         mov ecx, 3
 .again: mov [.next + 1], ecx
@@ -94,6 +134,42 @@ places:
         add esp, 4
         movzx eax, ax
         check "place.stack", SEL_CODE
+
+        ; Fresh code that a jump, a return and pointers in memory lead to.
+        mov edi, pages + 0x100
+        mov ecx, 4
+.fresh: mov dword [edi], 0xD3FFC88C             ; mov eax, cs; call ebx
+        add edi, 16
+        loop .fresh
+        mov ebx, .jumped
+        mov ecx, pages + 0x100
+        jmp ecx
+.jumped:
+        pop ecx
+        movzx eax, ax
+        check "place.jump", SEL_CODE
+        mov ebx, .returned
+        push dword pages + 0x110
+        ret
+.returned:
+        pop ecx
+        movzx eax, ax
+        check "place.return", SEL_CODE
+        mov ebx, .pointed
+        mov dword [word_at], pages + 0x120
+        jmp [word_at]
+.pointed:
+        pop ecx
+        movzx eax, ax
+        check "place.pointer", SEL_CODE
+        mov ebx, .called
+        mov dword [word_at], pages + 0x130
+        call [word_at]
+.called:
+        pop ecx
+        pop edx
+        movzx eax, ax
+        check "place.call-pointer", SEL_CODE
 
         ; Across a page's end: a sensitive instruction, then a harmless one whose tail changes.
         mov dword [pages + 0xFFF], 0x90C3C88C
@@ -335,6 +411,8 @@ bits 32
 
 reading_text:
         call .probe
+        mov eax, [.probe]               ; a trap site, as the guest wrote it
+        check "ds.mov", 0x9090589C
         movzx eax, byte [cs:.probe]
         check "cs.mov", 0x9C
         db 0x2E, 0xA1                   ; mov eax, cs:moffs
@@ -400,126 +478,10 @@ reading_text:
 .target:
         ret
 
-; --- single steps ---
+%include "code_steps.inc"
+%include "code_kinds.inc"
 
-section .bss nobits
-alignb 4
-steps:    resd 1
-step_eip: resd 64
-
-section .text
-step_hook:
-        mov ecx, [steps]
-        cmp ecx, 64
-        jae .end
-        mov eax, [ebx + F_EIP]
-        mov [step_eip + ecx * 4], eax
-        inc dword [steps]
-.end:   ret
-
-; ESI = table of ECX expected addresses. Returns EAX = how many are right, in order.
-compare_steps:
-        mov dword [trap_hook], 0
-        xor eax, eax
-        cmp [steps], ecx
-        jne .end
-.next:  mov edx, [esi + eax * 4]
-        cmp edx, [step_eip + eax * 4]
-        jne .end
-        inc eax
-        cmp eax, ecx
-        jne .next
-.end:   ret
-
-stepping:
-        mov dword [steps], 0
-        mov dword [trap_hook], step_hook
-        mov edi, pages
-        mov eax, 0x400
-        pushfd
-        or dword [esp], FL_TF
-        popfd
-        nop
-.p1:    cli
-.p2:    mov dr7, eax
-.p3:    pushfd
-.p4:    popfd
-.p5:    mov eax, cr0
-.p6:    mov cr0, eax
-.p7:    push cs
-.p8:    pop eax
-.p9:    in al, 0x80
-.p10:   stosb
-.p11:   int 0x40
-.p12:   mov eax, ds
-.p13:   mov ds, eax
-.p14:   mov [.code], ebx
-.p15:   call .code_behind
-.p16:   pushfd
-.p17:   and dword [esp], ~FL_TF
-.p18:   popfd
-.p19:   cli
-        mov esi, .popf_table
-        mov ecx, POPF_STEPS
-        call compare_steps
-        check "step.popf", POPF_STEPS
-
-        mov dword [steps], 0
-        mov dword [trap_hook], step_hook
-        push dword FL_TF | 2
-        push dword SEL_CODE
-        push dword .q0
-        iretd
-.q0:    nop
-.q1:    push dword 2
-.q2:    push dword SEL_CODE
-.q3:    push dword .q4
-.q4i:   iretd
-.q4:    nop
-        mov esi, .iret_table
-        mov ecx, IRET_STEPS
-        call compare_steps
-        check "step.iret", IRET_STEPS
-
-        mov esi, limits
-        call has_word
-        jnc .end                        ; QEMU omits STI's step, and adds one to REP
-        mov edi, pages
-        mov ecx, 2
-        mov dword [steps], 0
-        mov dword [trap_hook], step_hook
-        pushfd
-        or dword [esp], FL_TF
-        popfd
-        nop
-.r1:    sti
-.r2:    rep stosb
-.r3:    pushfd
-.r4:    and dword [esp], ~(FL_TF | FL_IF)
-.r5:    popfd
-.r6:    mov esi, .more_table
-        mov ecx, MORE_STEPS
-        call compare_steps
-        check "step.more", MORE_STEPS
-.end:   ret
-.code:  dd 0
-.code_behind:
-        ret
 section .rodata
-stepping.popf_table:
-        dd stepping.p1, stepping.p2, stepping.p3, stepping.p4, stepping.p5, stepping.p6
-        dd stepping.p7, stepping.p8, stepping.p9, stepping.p10, stepping.p11
-        dd stepping.p12                 ; from INT itself; its step is the handler's first
-        dd stepping.p13, stepping.p14, stepping.p15, stepping.code_behind, stepping.p16
-        dd stepping.p17, stepping.p18, stepping.p19
-POPF_STEPS equ ($ - stepping.popf_table) / 4
-stepping.iret_table:
-        dd stepping.q1, stepping.q2, stepping.q3, stepping.q4i, stepping.q4
-IRET_STEPS equ ($ - stepping.iret_table) / 4
-stepping.more_table:
-        dd stepping.r1, stepping.r2, stepping.r2, stepping.r3, stepping.r4, stepping.r5
-        dd stepping.r6
-MORE_STEPS equ ($ - stepping.more_table) / 4
 limits: db "limits", 0
 
 ; --- more pages of code than a VMM keeps ---
@@ -578,12 +540,19 @@ paged_code:
         lea ebp, [alias_table + ebp * 4]
         call ebx
         check "remap.before", 1
-        mov eax, pages + 4096 + PTE_P
+        mov eax, pages
+        call eax
+        mov eax, pages + 4096 + PTE_P + PTE_A
         mov [ebp], eax
         invlpg [ebx]
         call ebx
         check "remap.invlpg", 2
-        mov eax, pages + PTE_P
+        mov byte [pages + 1], 7                 ; where the first one is still mapped
+        mov eax, pages
+        call eax
+        check "remap.other", 7
+        mov byte [pages + 1], 1
+        mov eax, pages + PTE_P + PTE_A
         mov [ebp], eax
         mov eax, cr3
         mov cr3, eax

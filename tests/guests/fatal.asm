@@ -2,15 +2,18 @@
 ; of it works, and then the checks say what it gives; the rest stops the machine.
 %include "common.inc"
 %include "paging.inc"
+%include "program.inc"
 
 BEYOND equ 0x78000000           ; no memory there
+VMM    equ 0xF0300000           ; in software modes the VMM's, which the guest has not mapped
 
 section .rodata
 choices:
         dd .triple, triple_fault, .no_stack, no_stack, .cr3, bad_cr3, .reserved, reserved_range
         dd .base, reserved_base, .region, region_end, .outside, outside, .real, real_mode
         dd .v86, v86_mode, .nested, nested_task, .halt, halt, .reset, reset, .task, task_gate
-        dd .idt, bad_idt, .table, bad_table
+        dd .idt, bad_idt, .table, bad_table, .gone_esp0, gone_esp0, .vmm_esp0, vmm_esp0
+        dd .overflow, overflow, .vmm_push, vmm_push, .vmm_pushf, vmm_pushf, .vmm_int, vmm_int
         dd 0
 .triple:   db "triple", 0
 .no_stack: db "no-stack", 0
@@ -27,6 +30,12 @@ choices:
 .task:     db "task", 0
 .idt:      db "idt", 0
 .table:    db "table", 0
+.gone_esp0: db "gone-esp0", 0
+.vmm_esp0: db "vmm-esp0", 0
+.overflow: db "overflow", 0
+.vmm_push: db "vmm-push-", 0
+.vmm_pushf: db "vmm-pushf", 0
+.vmm_int:  db "vmm-int", 0
 
 section .text
 guest_main:
@@ -203,3 +212,64 @@ bad_table:
         mov dword [page_dir + (NOWHERE >> 22) * 4], BEYOND + PTE_P + PTE_W
         mov eax, [NOWHERE]
         ret
+
+; A program is interrupted, and the kernel's stack for that is not mapped; or it is where the VMM is.
+; All of these have worked before, so that short ways have been learned.
+gone_esp0:
+        mov ebx, NOWHERE + 0x1000
+        jmp bad_esp0
+vmm_esp0:
+        mov ebx, VMM + 0x1000
+bad_esp0:
+        call paging_on
+        call program_init
+        mov esi, PROGRAM
+        mov ecx, 3
+.learn: mov eax, program_read
+        call program_run
+        loop .learn
+        mov [tss + 4], ebx
+        mov eax, program_read
+        jmp program_run
+
+; Calls without end, and below the stack there is nothing.
+overflow:
+        call paging_on
+        mov eax, stack_low
+        shr eax, 12
+        mov dword [page_tables + eax * 4], 0
+        invlpg [stack_low]
+.again: call .again
+
+; The stack is where the VMM is: PUSH, PUSHF, INT.
+vmm_push:
+        call paging_on
+        mov esp, VMM + 0x1000
+        push eax
+        ret
+vmm_pushf:
+        call paging_on
+        mov ecx, 3
+        mov edx, esp
+.again: pushfd
+        mov esp, edx
+        loop .again
+        mov edx, VMM + 0x1000
+        mov esp, edx
+        inc ecx
+        jmp .again
+vmm_int:
+        call paging_on
+        mov byte [idt + 0x40 * 8 + 5], 0xEE     ; with DPL 3 it has a short way
+        mov ecx, 3
+        mov edx, esp
+        mov dword [trap_resume], .resumed
+.again: int 0x40
+.resumed:
+        mov dword [trap_resume], .resumed
+        mov esp, edx
+        loop .again
+        mov edx, VMM + 0x1000
+        mov esp, edx
+        inc ecx
+        jmp .again

@@ -1,5 +1,6 @@
 ; What data can do to a VMM: segments, descriptor tables, page tables, control registers, ports and
 ; faults that are hostile or only odd.
+%define PASSES 3
 %include "common.inc"
 %include "paging.inc"
 
@@ -12,7 +13,8 @@ section .bss nobits
 alignb 4096
 scratch:  resb 4096 * 2
 
-section .data align=4096
+section .data
+align 4096
 ; A page that is code, descriptor table and stack at once.
 mixed:
 mixed_gdt: times 16 dq 0
@@ -47,20 +49,22 @@ no_far_calls: db "no-far-calls", 0
 
 section .text
 guest_main:
-        call wild_descriptor_tables
-        call segments
+        clear scratch, 4096 * 2
+        mov cr4, eax
+        part wild_descriptor_tables
+        part segments
         mov esi, no_far_calls
         call has_word
         jc .mixed
-        call code_segments
+        part code_segments
 .mixed:
-        call mixed_page
-        call double_fault
-        call control_registers
-        call paging_on
-        call page_faults
-        call page_tables_of_themselves
-        call string_io
+        part mixed_page
+        part double_fault
+        part control_registers
+        part paging_on
+        part page_faults
+        part page_tables_of_themselves
+        part string_io
         ret
 
 ; GDTR is loaded with nonsense; the segment registers keep what they hold, and traps still work.
@@ -230,6 +234,13 @@ code_segments:
         check "code.conforming", SEL_TEST
         call 0x14:.ldt
         check "code.ldt", 0x14
+        mov edi, gdt + SEL_TEST
+        mov eax, 0xF0000000                     ; linear addresses wrap around 4 GB
+        mov ecx, 0xFFFFF
+        mov edx, 0xC09B
+        call put_descriptor
+        call SEL_TEST:(.wrapped + 0x10000000)
+        check "code.wrap", SEL_TEST
         try
         jmp SEL_DATA:0
         tried
@@ -266,6 +277,7 @@ code_segments:
 .conforming:
 .ldt:
 .gate:
+.wrapped:
         mov eax, cs
         movzx eax, ax
         retf

@@ -72,7 +72,7 @@ TEST_HIGH equ page(53) & 0xFF000000 | page(53) >> 16 & 0xFF | 0x0040F300
 
 section .text
 %macro lazy 1
-        mov dword [shared_page + SHARED_LAZY], %1
+        mov dword [shared_page + SHARED_LIMIT], (%1) * PV_QUEUE_MAX
 %endmacro
 ; A service of the VMM: number, EAX, EDX, EBX
 %macro service 1-4 0, 0, 0
@@ -354,7 +354,7 @@ test_start:
         call check_edx
         db "patched-sites", 0
         mov eax, [shared_page + SHARED_COUNT]
-        or eax, [shared_page + SHARED_LAZY]
+        or eax, [shared_page + SHARED_LIMIT]
         check "queue.empty", 0
         ret
 

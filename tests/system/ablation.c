@@ -250,6 +250,7 @@ void tests_ablation(void)
         const enum emu_kind emu = (enum emu_kind)e;
         test_add(same_list, emu, MODE_PARA, 70, "ablation-list/%s", emu_names[e]);
         test_add(all_taken, emu, MODE_PARA, 70, "ablation-without-any/%s", emu_names[e]);
-        test_add(figures, emu, MODE_PARA, 400, "ablation-figures/%s", emu_names[e]);
+        if (emu == EMU_BOCHS || tests_long()) /* the slow one */
+            test_add(figures, emu, MODE_PARA, 400, "ablation-figures/%s", emu_names[e]);
     }
 }

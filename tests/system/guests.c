@@ -12,6 +12,7 @@
 #define STATUS_FAILED 1   /* the guest's own: some check did not pass */
 #define STATUS_REFUSED 2  /* by the VMM: a wrong option */
 #define STATUS_KILLED 124 /* by the VMM */
+#define PASSES 3          /* as the guests have it, but for those that run once */
 #define GUEST(name) "build/tests/guests/" name ".elf"
 
 /* A list of words, each with a space behind it. */
@@ -24,42 +25,91 @@ static bool in_list(const char *list, const char *word, size_t n)
     return false;
 }
 
-/* Fail unless exactly the checks of `failing` fail; returns how many checks there were. */
-static unsigned check_lines(const char *console, const char *failing)
+struct tally {
+    unsigned passed, failed;
+};
+
+/* The lines of one pass, up to the next one or the end: fail unless exactly the checks of `failing`
+ * fail. */
+static struct tally check_pass(const char *line, const char *failing)
 {
-    unsigned passed = 0, failed = 0, wanted = 0;
-    for (const char *line = console; *line; line += strcspn(line, "\n") + 1) {
+    struct tally pass = {0, 0};
+    unsigned wanted = 0;
+    for (; *line && strncmp(line, "pass ", 5); line += strcspn(line, "\n") + 1) {
         const bool ok = !strncmp(line, "ok ", 3), bad = !strncmp(line, "not ok ", 7);
         const char *name = line + (ok ? 3 : 7);
         if (bad && !in_list(failing, name, strcspn(name, ":\n")))
             fail("%.*s", (int)strcspn(line, "\n"), line);
         if (ok && in_list(failing, name, strcspn(name, "\n")))
             fail("%.*s passed, and should not", (int)strcspn(name, "\n"), name);
-        passed += ok;
-        failed += bad;
+        pass.passed += ok;
+        pass.failed += bad;
         if (!line[strcspn(line, "\n")])
             break;
     }
     for (const char *at = failing; *at; at += strcspn(at, " ") + 1)
         wanted++;
-    if (failed != wanted)
-        fail("%u checks failed, expected %u; the console is:\n%s", failed, wanted, console);
-    if (!strstr(console, xasprintf("\n%u passed, %u failed\n", passed, failed)))
-        fail("the guest did not count %u and %u; the console is:\n%s", passed, failed, console);
-    return passed + failed;
+    if (pass.failed != wanted)
+        fail("%u checks failed, expected %u", pass.failed, wanted);
+    return pass;
 }
 
-/* Run a guest of at least so many checks, of which exactly those of `failing` fail. */
+/* A guest does its checks in so many passes; each must give the same. Returns how many checks a
+ * pass has. */
+static unsigned check_lines(const char *console, const char *failing, unsigned passes)
+{
+    struct tally all = {0, 0};
+    unsigned checks = 0;
+    const char *at = console;
+    for (unsigned n = 1; n <= passes; n++) {
+        char *head = passes > 1 ? xasprintf("\npass %u\n", n) : xasprintf("\n");
+        at = strstr(at, head);
+        if (!at)
+            fail("there is no pass %u; the console is:\n%s", n, console);
+        at += strlen(head);
+        const struct tally pass = check_pass(at, failing);
+        if (n > 1 && pass.passed + pass.failed != checks)
+            fail("pass %u has %u checks, the one before had %u", n, pass.passed + pass.failed,
+                 checks);
+        checks = pass.passed + pass.failed;
+        all.passed += pass.passed;
+        all.failed += pass.failed;
+        at--; /* the end of a line again */
+        free(head);
+    }
+    if (!strstr(console, xasprintf("\n%u passed, %u failed\n", all.passed, all.failed)))
+        fail("the guest did not count %u and %u; the console is:\n%s", all.passed, all.failed,
+             console);
+    return checks;
+}
+
+/* Run a guest of so many passes, each of at least so many checks, of which exactly those of
+ * `failing` fail. The caller frees the run. */
+static void run_guest_keep(struct emu_run *run, const struct emu_spec *spec, const char *failing,
+                           unsigned least, unsigned passes)
+{
+    const char *options = spec->files.vmm_options;
+    run_expecting(run, spec, *failing ? STATUS_FAILED : 0);
+    const unsigned checks = check_lines(xasprintf("\n%s", run->console.text), failing, passes);
+    if (checks < least)
+        fail("%u checks, expected at least %u", checks, least);
+    if (options && strstr(options, "scan=off") &&
+        !strstr(run->console.text, "trivisor: scan=off: "))
+        fail("the VMM does not say that nothing is scanned; the console is:\n%s",
+             run->console.text);
+}
+
 static void run_guest(const struct emu_spec *spec, const char *failing, unsigned least)
 {
     struct emu_run run;
-    run_expecting(&run, spec, *failing ? STATUS_FAILED : 0);
-    const unsigned checks = check_lines(run.console.text, failing);
-    if (checks < least)
-        fail("%u checks, expected at least %u", checks, least);
-    const char *options = spec->files.vmm_options;
-    if (options && strstr(options, "scan=off") && !strstr(run.console.text, "trivisor: scan=off: "))
-        fail("the VMM does not say that nothing is scanned; the console is:\n%s", run.console.text);
+    run_guest_keep(&run, spec, failing, least, PASSES);
+    emu_free(&run);
+}
+
+static void run_guest_once(const struct emu_spec *spec, const char *failing, unsigned least)
+{
+    struct emu_run run;
+    run_guest_keep(&run, spec, failing, least, 1);
     emu_free(&run);
 }
 
@@ -109,10 +159,12 @@ static void robin_umip(const struct test_case *test)
 
 /* A guest kernel in para mode that has recorded no site, and any kernel without the scanner. */
 #define UNSCANNED_CODE                                                                             \
-    "smc.pushf place.data place.stack place.crossing place.prefix middle.sensitive o16.pushf "     \
+    "smc.emulated smc.pushf place.data place.stack place.jump place.return place.pointer "         \
+    "place.call-pointer place.crossing place.prefix middle.sensitive o16.pushf "                   \
     "o16.popf rep.pushf o16.push-cs o16.mov-cs o32.mov-cs o16.str o32.str o16.lar a16.sgdt "       \
-    "o16.sidt o16.lgdt code16.pushf code16.cs pages.fresh "
-#define UNSCANNED_MEMORY "tables.wild code.base code.conforming code.ldt code.gate mixed.code "
+    "o16.sidt o16.lgdt code16.pushf code16.cs width.mov-cs pages.fresh "
+#define UNSCANNED_MEMORY                                                                           \
+    "tables.wild code.base code.conforming code.ldt code.wrap code.gate mixed.code "
 
 /*
  * Where software modes are known to differ from the machine; OPEN-PROBLEMS.md has the reasons.
@@ -135,9 +187,9 @@ static struct emu_spec guest_spec(const struct test_case *test, const char *gues
     return spec;
 }
 
-#define CODE_CHECKS 74
-#define MEMORY_CHECKS 58
-#define FAR_CHECKS 6
+#define CODE_CHECKS 101
+#define MEMORY_CHECKS 59
+#define FAR_CHECKS 7
 
 static void code(const struct test_case *test)
 {
@@ -169,7 +221,7 @@ static void memory(const struct test_case *test)
 static void shortways(const struct test_case *test)
 {
     struct emu_spec spec = guest_spec(test, GUEST("shortways"));
-    run_guest(&spec, "", SHORTWAYS_CHECKS);
+    run_guest_once(&spec, "", SHORTWAYS_CHECKS);
 }
 
 /* Without the scanner these guests go wrong in many ways, and the VMM takes no harm. */
@@ -192,8 +244,8 @@ static void memory_unscanned(const struct test_case *test)
 
 /* --- the paravirtual ABI --- */
 
-#define PV_CHECKS 150
-#define PV_PARA_CHECKS 264
+#define PV_CHECKS 158
+#define PV_PARA_CHECKS 275
 
 /* A guest that has recorded sites, in the modes that do not know them: they stay as they are. */
 static void pv(const struct test_case *test)
@@ -201,7 +253,13 @@ static void pv(const struct test_case *test)
     struct emu_spec spec = guest_spec(test, GUEST("pv"));
     if (test->mode == MODE_PARA)
         spec.files.guest_args = "para";
-    run_guest(&spec, "", test->mode == MODE_PARA ? PV_PARA_CHECKS : PV_CHECKS);
+    run_guest_once(&spec, "", test->mode == MODE_PARA ? PV_PARA_CHECKS : PV_CHECKS);
+}
+
+static void pv_queue(const struct test_case *test)
+{
+    const struct emu_spec spec = guest_spec(test, GUEST("pv_queue"));
+    run_guest_once(&spec, "", 3);
 }
 
 /* Each switch takes something from what is patched, and nothing from what works. */
@@ -226,7 +284,7 @@ static void pv_switched(const struct test_case *test)
             continue;
         spec.files.vmm_options = pv_switches[i].options;
         spec.files.guest_args = pv_switches[i].words;
-        run_guest(&spec, "", PV_PARA_CHECKS);
+        run_guest_once(&spec, "", PV_PARA_CHECKS);
         return;
     }
     fail("no switch has the name %s", name);
@@ -241,6 +299,72 @@ static void pv_refused(const struct test_case *test)
     if (!strstr(run.console.text, "trivisor: error:") || !strstr(run.console.text, "pv= takes"))
         fail("the wrong switch is not named as the error; the console is:\n%s", run.console.text);
     emu_free(&run);
+}
+
+/* --- paging, and what a kernel does all the time --- */
+
+/* Guests whose checks all pass in every mode that scans, or need not. */
+static const struct whole_guest {
+    const char *name, *file;
+    unsigned checks;
+} whole_guests[] = {
+    {"shadow", GUEST("shadow"), 51}, {"tlb", GUEST("tlb"), 62},
+    {"tables", GUEST("tables"), 48}, {"spaces", GUEST("spaces"), 6},
+    {"events", GUEST("events"), 59}, {"work", GUEST("work"), 29},
+};
+
+/* spaces: loads of CR3 in all passes; entries for them and for the page tables of the second part.
+ */
+#define SPACES_LOADS (3500 * PASSES)
+#define SPACES_FILLS (2 * SPACES_LOADS)
+
+static double shadow_stat(const struct emu_run *run, const char *name)
+{
+    return record_number(records_last(run->records, "stats"), name, -1);
+}
+
+/* Did the shadow tables come and go, so that the guest's checks mean something? */
+static void check_shadows(const struct emu_run *run)
+{
+    static const struct {
+        const char *name;
+        double least;
+    } bounds[] = {
+        {"shadow_fills", SPACES_FILLS},
+        {"shadow_flushes", SPACES_LOADS},  /* each load, and now and then all tables */
+        {"shadow_kept", SPACES_LOADS},     /* what was put aside has been of use */
+        {"shadow_evicted", 1000 * PASSES}, /* the pool was empty, again and again */
+    };
+    for (unsigned i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+        if (shadow_stat(run, bounds[i].name) < bounds[i].least)
+            fail("%s is %.0f, expected at least %.0f", bounds[i].name,
+                 shadow_stat(run, bounds[i].name), bounds[i].least);
+    }
+}
+
+static void whole_guest(const struct test_case *test)
+{
+    const struct whole_guest *g = whole_guests;
+    struct emu_run run;
+    while (strncmp(strchr(test->name, '-') + 1, g->name, strlen(g->name)))
+        g++;
+    struct emu_spec spec = guest_spec(test, g->file);
+    run_guest_keep(&run, &spec, "", g->checks, PASSES);
+    if (!strcmp(g->name, "spaces") && test->mode == MODE_TRAP)
+        check_shadows(&run);
+    emu_free(&run);
+}
+
+#define LEVELS_CHECKS 31
+
+/* INT3 in the last byte: see the guest. */
+static void levels(const struct test_case *test)
+{
+    const bool last = test->emu == EMU_BOCHS ? test->mode != MODE_PARA : test->mode == MODE_TRAP;
+    struct emu_spec spec = guest_spec(test, GUEST("levels"));
+    if (last)
+        spec.files.guest_args = "last";
+    run_guest(&spec, "", LEVELS_CHECKS + (last ? 2 : 0));
 }
 
 /* --- what ends a guest --- */
@@ -286,6 +410,13 @@ static const struct fatal {
     {"idt", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
     {"idt", EMU_QEMU, MODE_SVM, STATUS_KILLED, "could not be delivered", NULL},
     {"table", EMU_BOCHS, MODE_VTX, STATUS_KILLED, "page tables are where it has no memory", NULL},
+    {"gone-esp0", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"vmm-esp0", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, "at EIP 6f000002 ESP 6f002000", NULL},
+    {"overflow", EMU_QEMU, MODE_TRAP, STATUS_KILLED, "triple fault", NULL},
+    {"overflow", EMU_BOCHS, MODE_VTX, STATUS_KILLED, "triple fault", NULL},
+    {"vmm-push-", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, " ESP f0301000 ", NULL},
+    {"vmm-pushf", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, " ESP f0301000 ", NULL},
+    {"vmm-int", EMU_BOCHS, MODE_TRAP, STATUS_KILLED, " ESP f0301000 ", NULL},
 };
 
 static void fatal(const struct test_case *test)
@@ -308,13 +439,14 @@ static void fatal(const struct test_case *test)
 
 /* Run it; fail if the VMM fails. Returns where a triple fault ended it ("EIP .. ESP .. CR2 .."),
  * or NULL when it ended otherwise. */
-static char *random_end(const struct test_case *test, enum run_mode mode, const char *options)
+static char *random_end(const struct test_case *test, enum run_mode mode, const char *words,
+                        const char *options)
 {
     struct emu_spec spec = test_spec(test, mode_names[mode]);
     struct emu_run run;
     spec.files.mode = mode;
     spec.files.guest = GUEST("random");
-    spec.files.guest_args = RANDOM_SEED;
+    spec.files.guest_args = words;
     spec.files.vmm_options = options;
     spec.disk = "";
     if (!emu_run(&run, &spec))
@@ -332,17 +464,24 @@ static char *random_end(const struct test_case *test, enum run_mode mode, const 
  * place under the scanner and on virtual hardware. In para mode nobody has scanned. */
 static void random_code(const struct test_case *test)
 {
-    char *hardware = random_end(test, test->emu == EMU_QEMU ? MODE_SVM : MODE_VTX, NULL);
-    char *trap = random_end(test, MODE_TRAP, NULL);
+    const enum run_mode mode = test->emu == EMU_QEMU ? MODE_SVM : MODE_VTX;
+    char *hardware = random_end(test, mode, RANDOM_SEED, NULL);
+    char *trap = random_end(test, MODE_TRAP, RANDOM_SEED, NULL);
     if (!hardware || !trap)
         fail("the guest did not end with a triple fault; choose another RANDOM_SEED");
     check_same("the end of random code", trap, hardware);
-    free(random_end(test, MODE_PARA, NULL));
+    free(random_end(test, MODE_PARA, RANDOM_SEED, NULL));
+}
+
+/* Short rounds again at full speed: the VMM survives. */
+static void random_again(const struct test_case *test)
+{
+    free(random_end(test, MODE_TRAP, "again d", NULL));
 }
 
 static void random_unscanned(const struct test_case *test)
 {
-    free(random_end(test, MODE_TRAP, "scan=off"));
+    free(random_end(test, MODE_TRAP, RANDOM_SEED, "scan=off"));
 }
 
 static void refused(const struct test_case *test)
@@ -368,23 +507,37 @@ void tests_guests(void)
             test_add(robin, emu, mode, 70, "guests-robin/%s-%s", name, mode_names[m]);
             test_add(code, emu, mode, 70, "guests-code/%s-%s", name, mode_names[m]);
             test_add(memory, emu, mode, 70, "guests-memory/%s-%s", name, mode_names[m]);
+            test_add(levels, emu, mode, 70, "guests-levels/%s-%s", name, mode_names[m]);
             if (mode != MODE_PARA)
                 test_add(shortways, emu, mode, 70, "guests-shortways/%s-%s", name, mode_names[m]);
             /* Under SVM in Bochs no time passes for a guest that waits with interrupts off. */
             if (emu != EMU_BOCHS || mode != MODE_SVM)
                 test_add(pv, emu, mode, 70, "guests-pv/%s-%s", name, mode_names[m]);
+            for (unsigned i = 0; i < sizeof(whole_guests) / sizeof(whole_guests[0]); i++) {
+                if (mode != MODE_PARA)
+                    test_add(whole_guest, emu, mode, 70, "guests-%s/%s-%s", whole_guests[i].name,
+                             name, mode_names[m]);
+            }
         }
         test_add(robin_unscanned, emu, MODE_TRAP, 70, "guests-robin-scan-off/%s", name);
         test_add(robin_umip, emu, MODE_TRAP, 70, "guests-robin-scan-off-umip/%s", name);
         test_add(code_unscanned, emu, MODE_TRAP, 70, "guests-code-scan-off/%s", name);
         test_add(random_code, emu, MODE_TRAP, 190, "guests-random/%s", name);
+        test_add(random_again, emu, MODE_TRAP, 70, "guests-random-again/%s", name);
         test_add(random_unscanned, emu, MODE_TRAP, 70, "guests-random-scan-off/%s", name);
         test_add(memory_unscanned, emu, MODE_TRAP, 70, "guests-memory-scan-off/%s", name);
     }
+    for (int e = 0; e < EMU_KINDS; e++) {
+        test_add(pv_queue, (enum emu_kind)e, MODE_NATIVE, 70, "guests-pv-queue/%s-native",
+                 emu_names[e]);
+        test_add(pv_queue, (enum emu_kind)e, MODE_PARA, 70, "guests-pv-queue/%s-para",
+                 emu_names[e]);
+    }
     for (unsigned i = 0; i < sizeof(pv_switches) / sizeof(pv_switches[0]); i++) {
         for (int e = 0; e < EMU_KINDS; e++)
-            test_add(pv_switched, (enum emu_kind)e, MODE_PARA, 70, "guests-pv-switch/%s-%s",
-                     emu_names[e], pv_switches[i].name);
+            if (e == EMU_BOCHS || tests_long() || !strcmp(pv_switches[i].name, "all"))
+                test_add(pv_switched, (enum emu_kind)e, MODE_PARA, 70, "guests-pv-switch/%s-%s",
+                         emu_names[e], pv_switches[i].name);
     }
     test_add(pv_refused, EMU_QEMU, MODE_PARA, 70, "guests-pv-refused/qemu");
     test_add(refused, EMU_QEMU, MODE_TRAP, 70, "guests-scan-refused/qemu");

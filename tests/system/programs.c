@@ -111,9 +111,7 @@ void test_usertests_quick(const struct test_case *test)
 /* Random system calls: the kernel survives them, and nothing leaks. LONG=1: five times as many. */
 void test_fuzz(const struct test_case *test)
 {
-    const char *is_long = getenv("LONG");
-    char *console =
-        long_console(test, is_long && *is_long ? "fuzz,2026,100000" : "fuzz,2026,20000");
+    char *console = long_console(test, tests_long() ? "fuzz,2026,100000" : "fuzz,2026,20000");
     if (!strstr(console, " calls, survived; free pages "))
         fail("fuzz did not say what it has seen; the console is:\n%s", console);
     free(console);

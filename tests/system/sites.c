@@ -319,8 +319,9 @@ void tests_sites(void)
 {
     test_add(texts, EMU_QEMU, MODE_PARA, 10, "sites-text");
     test_add(usage, EMU_QEMU, MODE_PARA, 20, "sites-usage");
-    for (int e = 0; e < EMU_KINDS; e++)
-        test_add(counts, (enum emu_kind)e, MODE_PARA, 360, "sites-counts/%s", emu_names[e]);
+    test_add(counts, EMU_BOCHS, MODE_PARA, 360, "sites-counts/bochs");
+    if (tests_long())
+        test_add(counts, EMU_QEMU, MODE_PARA, 360, "sites-counts/qemu");
     test_add(order, EMU_QEMU, MODE_PARA, 120, "sites-order");
     test_add(failing, EMU_QEMU, MODE_PARA, 60, "sites-failing");
 }

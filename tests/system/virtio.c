@@ -35,6 +35,23 @@ static void found(const struct test_case *test)
     emu_free(&run);
 }
 
+/* pv=-virtio takes the devices away, and virtio=on gives them back. */
+static void switched_off(const struct test_case *test)
+{
+    static const char *const options[] = {"pv=-virtio", "pv=-virtio virtio=on"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct emu_spec spec = test_spec(test, "");
+        struct emu_run run;
+        spec.files.vmm_options = options[i];
+        spec.files.guest_args = "run=echo,one";
+        run_expecting(&run, &spec, 0);
+        if (!strstr(run.console.text, DISK_LINE) != !i)
+            fail("with %s: not the disk that was asked for; the console is:\n%s", options[i],
+                 run.console.text);
+        emu_free(&run);
+    }
+}
+
 /* A panic is told where no queue is needed. */
 static void panics(const struct test_case *test)
 {
@@ -88,16 +105,25 @@ void tests_virtio(void)
 {
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
+            /* One software and one hardware mode, when time is short. */
+            const bool often =
+                tests_long() || m == (e == EMU_QEMU ? MODE_SVM : MODE_VTX) || m == MODE_TRAP;
             add(found, "virtio-found", e, m, 60);
             add(test_shell, "shell", e, m, 90);
-            add(test_usertests_quick, "usertests-quick", e, m, 250);
-            add(test_disk_keeps, "disk-keeps", e, m, 130);
-            if (m != MODE_NATIVE && !pair_problem((enum emu_kind)e, (enum run_mode)m))
+            if (often)
+                add(test_usertests_quick, "usertests-quick", e, m, 250);
+            if (often || m == MODE_NATIVE)
+                add(test_disk_keeps, "disk-keeps", e, m, 130);
+            if ((often || m == MODE_PARA) && m != MODE_NATIVE &&
+                !pair_problem((enum emu_kind)e, (enum run_mode)m))
                 test_add(speed, (enum emu_kind)e, (enum run_mode)m, 130, "virtio-speed/%s-%s",
                          emu_names[e], mode_names[m]);
         }
-        add(test_fuzz, "fuzz", e, e == EMU_QEMU ? MODE_NATIVE : MODE_SVM, 250);
+        if (tests_long())
+            add(test_fuzz, "fuzz", e, e == EMU_QEMU ? MODE_NATIVE : MODE_SVM, 250);
         add(test_fuzz, "fuzz", e, MODE_TRAP, 250);
+        test_add(switched_off, (enum emu_kind)e, MODE_PARA, 60, "virtio-switched-off/%s",
+                 emu_names[e]);
         add(panics, "panic", e, MODE_NATIVE, 60);
         add(panics, "panic", e, MODE_TRAP, 60);
     }

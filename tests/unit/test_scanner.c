@@ -16,11 +16,13 @@ struct world {
     struct scan_stats stats;
 };
 
-static struct code_page *page_at(void *opaque, gva_t gva)
+static struct code_page *page_at(void *opaque, gva_t gva, bool bind)
 {
     struct world *w = opaque;
     uint32_t i = (gva - BASE) / PAGE_SIZE;
     if (i >= PAGES || !w->mapped[i])
+        return NULL;
+    if (!bind && !w->page[i].bound)
         return NULL;
     w->page[i].bound = true;
     return &w->page[i];
@@ -56,7 +58,7 @@ static struct world *world_new(void)
 
 static enum scan_result scan_at(struct world *w, gva_t gva)
 {
-    const struct scan_source source = {w, page_at, bytes_of, drop_page, false};
+    const struct scan_source source = {w, page_at, bytes_of, drop_page, false, false};
     return scan(&source, gva, 32, 1000, &w->stats);
 }
 
@@ -81,7 +83,7 @@ Test(scanner, copies_sensitive_when_told)
                                "\x8C\xC8"         /* mov eax, cs */
                                "\xCF";            /* iret */
     struct world *w = world_new();
-    const struct scan_source source = {w, page_at, bytes_of, drop_page, true};
+    const struct scan_source source = {w, page_at, bytes_of, drop_page, true, false};
     CODE(w, 0, code);
     CODE(w, 0x100, "\x0F\xFF"); /* undefined */
     cr_assert_eq(scan(&source, BASE, 32, 1000, &w->stats), SCAN_OK);
@@ -277,4 +279,46 @@ Test(scanner, random_bytes_never_leave_a_sensitive_instruction_executable)
         }
         free(w);
     }
+}
+
+/* A read through CS: through SS where that is the same, else a trap site that can be opened. */
+Test(scanner, reads_through_cs)
+{
+    static const char code[] = "\x2E\xA1\x44\x33\x22\x11" /* mov eax, cs:0x11223344 */
+                               "\xC3";                    /* ret */
+    struct world *w = world_new();
+    struct scan_source source = {w, page_at, bytes_of, drop_page, false, true};
+    CODE(w, 0, code);
+    CODE(w, 0x100, code);
+    cr_assert_eq(scan(&source, BASE, 32, 1000, &w->stats), SCAN_OK);
+    cr_expect_eq(at(w, 0), TRAP_BYTE);
+    cr_expect_eq(at(w, 1), TRAP_BYTE);
+    cr_expect_eq(at(w, 6), 0xC3);
+    cr_expect_not(w->page[0].reads_ss);
+    cr_expect(scan_open(&source, BASE, 32));
+    cr_expect_eq(at(w, 0), 0x3E);
+    cr_expect_arr_eq(w->copy[0] + 1, code + 1, sizeof(code) - 2);
+    scan_close(&source, BASE);
+    for (uint32_t i = 0; i < 6; i++)
+        cr_expect_eq(at(w, i), TRAP_BYTE, "byte %u", i);
+    cr_expect_eq(at(w, 6), 0xC3);
+    cr_expect_not(scan_open(&source, BASE + 6, 32), "RET is none");
+    source.trap_cs_reads = false;
+    cr_assert_eq(scan(&source, BASE + 0x100, 32, 1000, &w->stats), SCAN_OK);
+    cr_expect_eq(at(w, 0x100), 0x36);
+    cr_expect(w->page[0].reads_ss);
+    free(w);
+}
+
+/* Only what is executed now is certain to be executed. */
+Test(scanner, binds_no_page_for_a_branch)
+{
+    struct world *w = world_new();
+    CODE(w, 0, "\x0F\x84\xFA\x0F\x00\x00\xC3"); /* jz the next page; ret */
+    cr_assert_eq(scan_at(w, BASE), SCAN_OK);
+    cr_expect_eq(at(w, 6), 0xC3);
+    cr_expect_not(w->page[1].bound);
+    cr_assert_eq(scan_at(w, BASE + PAGE_SIZE), SCAN_OK);
+    cr_expect(w->page[1].bound);
+    free(w);
 }

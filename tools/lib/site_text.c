@@ -54,7 +54,7 @@ static const struct field {
     {                                                                                              \
         offsetof(struct pv_shared, name), #name                                                    \
     }
-    FIELD(virtual_flags), FIELD(cr0), FIELD(cr2), FIELD(lazy), FIELD(queue_count),
+    FIELD(virtual_flags), FIELD(cr0), FIELD(cr2), FIELD(queue_limit), FIELD(queue_count),
 #undef FIELD
 };
 
