@@ -11,7 +11,7 @@ FRAME_COUNT equ 64
 MARK     equ 0xABC00000
 READY    equ PTE_P | PTE_W | PTE_A | PTE_D
 CHANGES  equ 60
-ROUNDS   equ 20000
+ROUNDS   equ 6000
 SPARE    equ WIN + 0x3FF000     ; a page that does not matter
 VEC_IRQ0 equ 0x20
 TIMER_COUNT equ 200             ; of the 8254's 1.19 MHz
@@ -129,7 +129,7 @@ guest_main:
         jne .round
         pv_cli
         mov eax, [interrupts]
-        cmp eax, 100
+        cmp eax, 20
         sbb eax, eax
         check "queue.interrupted", 0
         mov eax, [wrong]

@@ -109,10 +109,11 @@ void tests_virtio(void)
             const bool often =
                 tests_long() || m == (e == EMU_QEMU ? MODE_SVM : MODE_VTX) || m == MODE_TRAP;
             add(found, "virtio-found", e, m, 60);
-            add(test_shell, "shell", e, m, 90);
+            if (often || m == MODE_NATIVE)
+                add(test_shell, "shell", e, m, 90);
             if (often)
                 add(test_usertests_quick, "usertests-quick", e, m, 250);
-            if (often || m == MODE_NATIVE)
+            if (tests_long() || m == MODE_NATIVE || m == MODE_TRAP)
                 add(test_disk_keeps, "disk-keeps", e, m, 130);
             if ((often || m == MODE_PARA) && m != MODE_NATIVE &&
                 !pair_problem((enum emu_kind)e, (enum run_mode)m))
@@ -121,7 +122,8 @@ void tests_virtio(void)
         }
         if (tests_long())
             add(test_fuzz, "fuzz", e, e == EMU_QEMU ? MODE_NATIVE : MODE_SVM, 250);
-        add(test_fuzz, "fuzz", e, MODE_TRAP, 250);
+        if (e == EMU_QEMU || tests_long())
+            add(test_fuzz, "fuzz", e, MODE_TRAP, 250);
         test_add(switched_off, (enum emu_kind)e, MODE_PARA, 60, "virtio-switched-off/%s",
                  emu_names[e]);
         add(panics, "panic", e, MODE_NATIVE, 60);
