@@ -191,11 +191,14 @@ static bool meets(const struct target *t, double native, double mode)
     return t->ticks ? mode - native < t->ticks + 0.05 : mode < native * t->times + 0.05;
 }
 
-static void table_row(const struct op *native, const struct op *mode, const struct target *t,
-                      struct text *out)
+/* trap: what the same takes there, for comparison; or NULL. */
+static void table_row(const struct op *native, const struct op *trap, const struct op *mode,
+                      const struct target *t, struct text *out)
 {
-    text_printf(out, "%-20s %11.1f %11.1f %11.1f", native->name, native->ticks, mode->ticks,
-                mode->ticks - native->ticks);
+    text_printf(out, "%-20s %11.1f", native->name, native->ticks);
+    if (trap)
+        text_printf(out, " %11.1f", trap->ticks);
+    text_printf(out, " %11.1f %11.1f", mode->ticks, mode->ticks - native->ticks);
     if (native->ticks)
         text_printf(out, " %8.2f x", mode->ticks / native->ticks);
     else
@@ -215,12 +218,15 @@ static double tenths(double ticks)
     return (double)(long long)(ticks * 10 + (ticks < 0 ? -0.5 : 0.5)) / 10;
 }
 
-static cJSON *row_json(const struct op *native, const struct op *mode, const struct target *t)
+static cJSON *row_json(const struct op *native, const struct op *trap, const struct op *mode,
+                       const struct target *t)
 {
     cJSON *row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "name", native->name);
     cJSON_AddNumberToObject(row, "n", (double)mode->n);
     cJSON_AddNumberToObject(row, "native", native->ticks);
+    if (trap)
+        cJSON_AddNumberToObject(row, "trap", trap->ticks);
     cJSON_AddNumberToObject(row, "mode", mode->ticks);
     cJSON_AddNumberToObject(row, "difference", tenths(mode->ticks - native->ticks));
     if (t) {
@@ -248,21 +254,24 @@ static void port_models(const struct run *native, const struct run *mode, struct
     }
 }
 
-/* The rows of two runs of one guest; returns how many targets are missed. */
-static int compare(const struct run *native, const struct run *mode, struct text *out, cJSON *rows)
+/* The rows of two runs of one guest, and one in trap or NULL; returns how many targets are missed.
+ */
+static int compare(const struct run *native, const struct run *trap, const struct run *mode,
+                   struct text *out, cJSON *rows)
 {
     int missed = 0;
-    if (native->failure || mode->failure) {
+    if (native->failure || mode->failure || (trap && trap->failure)) {
         text_printf(out, "%-20s failed\n", native->guest ? "exits" : STORM);
         return 0;
     }
     for (int i = 0; i < native->count; i++) {
         const struct op *n = &native->ops[i], *m = find(mode, n->name);
+        const struct op *other = trap ? find(trap, n->name) : NULL;
         const struct target *t = target_of(mode->mode, n->name);
-        if (!m)
+        if (!m || (trap && !other))
             continue;
-        table_row(n, m, t, out);
-        cJSON_AddItemToArray(rows, row_json(n, m, t));
+        table_row(n, other, m, t, out);
+        cJSON_AddItemToArray(rows, row_json(n, other, m, t));
         missed += t && !meets(t, n->ticks, m->ticks);
     }
     return missed;
@@ -270,33 +279,47 @@ static int compare(const struct run *native, const struct run *mode, struct text
 
 static int emulator_table(const struct run *runs, struct text *out, cJSON *json)
 {
+    const bool trap_too = runs[1].mode == MODE_PARA;
     const char *mode = mode_names[runs[1].mode];
     cJSON *one = cJSON_CreateObject(), *rows = cJSON_CreateArray();
     cJSON_AddStringToObject(one, "emulator", emu_names[runs[0].emu]);
     cJSON_AddStringToObject(one, "mode", mode);
-    text_printf(out, "\n%s\n%-20s %11s %11s %11s %10s  %-9s  %s\n", emu_titles[runs[0].emu],
-                "  ticks", "native", mode, "difference", "x native", "target", "verdict");
-    const int missed =
-        compare(&runs[0], &runs[1], out, rows) + compare(&runs[2], &runs[3], out, rows);
+    text_printf(out, "\n%s\n%-20s %11s", emu_titles[runs[0].emu], "  ticks", "native");
+    if (trap_too)
+        text_printf(out, " %11s", mode_names[MODE_TRAP]);
+    text_printf(out, " %11s %11s %10s  %-9s  %s\n", mode, "difference", "x native", "target",
+                "verdict");
+    const int missed = compare(&runs[0], trap_too ? &runs[4] : NULL, &runs[1], out, rows) +
+                       compare(&runs[2], trap_too ? &runs[5] : NULL, &runs[3], out, rows);
     port_models(&runs[0], &runs[1], out);
     cJSON_AddItemToObject(one, "operations", rows);
     cJSON_AddItemToArray(json, one);
     return missed;
 }
 
-/* Of each emulator: the guest of exits natively and in the mode, then Minnow likewise. */
-#define RUNS_EACH 4
+/* Of each emulator: the guest of exits natively and in the mode, then Minnow likewise; and where
+ * the mode is para, both in trap. */
+#define RUNS_EACH_MAX 6
+
+static int runs_each(enum run_mode mode)
+{
+    return mode == MODE_PARA ? RUNS_EACH_MAX : 4;
+}
 
 static int plan(struct run *runs, enum run_mode mode, const char *vmm_options)
 {
     const char *guest = mode == MODE_PARA ? PV_GUEST : GUEST;
     int count = 0;
     for (int e = 0; e < EMU_KINDS; e++) {
-        for (int i = 0; i < RUNS_EACH && !pair_problem((enum emu_kind)e, mode); i++)
+        for (int i = 0; i < runs_each(mode) && !pair_problem((enum emu_kind)e, mode); i++) {
+            const bool extra = i >= 4;
             runs[count++] = (struct run){.emu = (enum emu_kind)e,
-                                         .mode = i % 2 ? mode : MODE_NATIVE,
-                                         .guest = i / 2 ? NULL : guest,
-                                         .options = vmm_options};
+                                         .mode = extra   ? MODE_TRAP
+                                                 : i % 2 ? mode
+                                                         : MODE_NATIVE,
+                                         .guest = (extra ? i - 4 : i / 2) ? NULL : guest,
+                                         .options = extra ? NULL : vmm_options};
+        }
     }
     return count;
 }
@@ -336,8 +359,8 @@ static enum run_mode options(int argc, char **argv, const char **vmm_options)
 
 int main(int argc, char **argv)
 {
-    struct run runs[EMU_KINDS * RUNS_EACH];
-    struct job jobs[EMU_KINDS * RUNS_EACH];
+    struct run runs[EMU_KINDS * RUNS_EACH_MAX];
+    struct job jobs[EMU_KINDS * RUNS_EACH_MAX];
     const char *vmm_options;
     const enum run_mode mode = options(argc, argv, &vmm_options);
     const int count = plan(runs, mode, vmm_options);
@@ -354,7 +377,7 @@ int main(int argc, char **argv)
     jobs_run(jobs, count, 2, take_result);
     for (int i = 0; i < count; i++)
         failed += runs[i].failure != NULL;
-    for (int i = 0; i < count; i += RUNS_EACH)
+    for (int i = 0; i < count; i += runs_each(mode))
         missed += emulator_table(&runs[i], &table, json);
     printf("%s\n%d targets missed", table.text, missed);
     printf(failed ? ", %d runs failed\n" : "\n", failed);
