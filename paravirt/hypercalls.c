@@ -157,11 +157,11 @@ void pv_drain(struct para *para)
 {
     struct pv_shared *shared = para->patcher.shared;
     const uint32_t count = shared->queue_count;
-    if (!count)
-        return;
-    shared->queue_count = 0;
-    para->drains++;
-    do_entries(para, shared, count);
+    if (count) {
+        shared->queue_count = 0;
+        para->drains++;
+        do_entries(para, shared, count);
+    }
     para->queue_done = 0;
 }
 
@@ -196,6 +196,15 @@ static uint32_t switch_bit(const char *word, size_t n)
     return 0;
 }
 
+static const char *unknown_word(const char *word, size_t n)
+{
+    static char why[sizeof(known_words) + 64];
+    char text[40];
+    ksnprintf(text, n < sizeof(text) ? n + 1 : sizeof(text), "%s", word);
+    ksnprintf(why, sizeof(why), "'%s' is no word of pv=; %s", text, known_words);
+    return why;
+}
+
 const char *pv_features(const char *options, uint32_t *features)
 {
     char list[120];
@@ -214,7 +223,7 @@ const char *pv_features(const char *options, uint32_t *features)
         else if (n == 7 && !strncmp(word, "repatch", n))
             *features |= PV_REPATCH;
         else if (!bit)
-            return known_words;
+            return unknown_word(word, n);
         *features &= ~bit;
         word += n + (word[n] == ',');
     }

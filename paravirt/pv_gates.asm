@@ -13,6 +13,26 @@ global pv_call_gate, pv_iret_gate
 
 %define FAST(member) ss:sw_fast + FAST_ %+ member
 
+; On the host's stack and segments, for C; the guest's registers stay as they are but EBP and ESP.
+; After it: EBP = the stack of the stub.
+%macro ENTER_HOST 0
+        push ds
+        push es
+        push ebp
+        mov ebp, HOST_DS
+        mov ds, ebp
+        mov es, ebp
+        mov ebp, esp
+        mov esp, [host_esp]
+        cld
+%endmacro
+%macro LEAVE_HOST 0
+        mov esp, ebp
+        pop ebp
+        pop es
+        pop ds
+%endmacro
+
 section .text
 
 ; ECX: number; EAX, EDX, EBX: arguments. EAX receives the result.
@@ -33,24 +53,13 @@ pv_call_gate:
         push edx
         push eax
         push ecx
-        push ds
-        push es
-        push ebp
-        mov ebp, HOST_DS
-        mov ds, ebp
-        mov es, ebp
-        mov ebp, esp
-        mov esp, [host_esp]
-        cld
+        ENTER_HOST
         push ebx
         push edx
         push eax
         push ecx
         call pv_lean_call               ; EAX: result, EDX: enum pv_lean
-        mov esp, ebp
-        pop ebp
-        pop es
-        pop ds
+        LEAVE_HOST
         cmp edx, 1
         je .undone
         pop ecx                         ; may change
@@ -81,20 +90,9 @@ pv_iret_gate:
         cmp eax, [ss:ecx]
         je fast_iret
         push edx
-        push ds
-        push es
-        push ebp
-        mov ebp, HOST_DS
-        mov ds, ebp
-        mov es, ebp
-        mov ebp, esp
-        mov esp, [host_esp]
-        cld
+        ENTER_HOST
         call pv_lean_drain
-        mov esp, ebp
-        pop ebp
-        pop es
-        pop ds
+        LEAVE_HOST
         pop edx
         test eax, eax
         jnz fast_slow

@@ -360,10 +360,7 @@ static void write_json(const struct ablation *all, const char *path)
     cJSON *problems = cJSON_AddArrayToObject(json, "problems");
     for (int i = 0; i < all->problem_count; i++)
         cJSON_AddItemToArray(problems, cJSON_CreateString(all->problems[i]));
-    char *text = cJSON_Print(json);
-    write_file(path, text, strlen(text));
-    free(text);
-    cJSON_Delete(json);
+    json_write(path, json);
 }
 
 /* RFC 4180; only the options can hold a comma. */

@@ -382,8 +382,7 @@ int main(int argc, char **argv)
     printf("%s\n%d targets missed", table.text, missed);
     printf(failed ? ", %d runs failed\n" : "\n", failed);
     write_file(REPORT "/exits.txt", table.text, table.len);
-    char *text = cJSON_Print(json);
-    write_file(REPORT "/exits.json", text, strlen(text));
+    json_write(REPORT "/exits.json", json);
     printf("Written: " REPORT "/exits.txt (this), " REPORT "/exits.json\n");
     return failed ? 1 : 0;
 }

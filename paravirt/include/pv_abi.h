@@ -167,7 +167,7 @@ struct pv_shared {
     uint32_t tsc_base[2];                 /* v  low, high */
     uint32_t wall_seconds;                /* v */
     uint32_t queue_limit;                 /* g  0 to PV_QUEUE_MAX: see the queue */
-    uint32_t queue_count;                 /* gv entries of the queue in use */
+    uint32_t queue_count;                 /* gv entries in use; stubs add, the VMM empties */
     struct pv_queued queue[PV_QUEUE_MAX]; /* g */
 };
 #endif

@@ -225,19 +225,6 @@ RELOAD_PAGES equ 33
         reload_and_touch op_reload_many, 4096
         reload_and_touch op_reload_one, 0
 
-; Arithmetic, the stack, branches and calls: what nobody should have to intercept.
-%macro compute 0
-        push eax
-        imul eax, eax, 1664525
-        add eax, 1013904223
-        xor [esp], eax
-        pop edx
-        call .leaf
-        test edx, 1
-        jz .even
-        not edx
-.even:  add eax, edx
-%endmacro
 op_begin op_compute
         compute
         op_end

@@ -7,6 +7,7 @@
 ; word "again", a round that ended soon is done twice more from the same bytes, at full speed: there
 ; a VMM has its short ways.
 %include "common.inc"
+%include "xorshift.inc"
 
 ROUNDS  equ 2500
 STEPS   equ 40
@@ -21,7 +22,6 @@ alignb 4096
 page_dir:    resb 4096
 kernel_table: resb 4096
 scratch_table: resb 4096
-random_state: resd 1
 steps:       resd 1
 rounds:      resd 1
 again:       resd 1             ; 0: single steps; 1, 2: the same code at full speed
@@ -135,21 +135,6 @@ hook:   inc dword [steps]
 .end:   mov dword [ss:ebx + F_EIP], round_end
         mov dword [ss:ebx + F_CS], SEL_CODE
         mov dword [ss:ebx + F_EFLAGS], 2
-        ret
-
-; EAX = random number (xorshift, Marsaglia 2003)
-random:
-        mov eax, [random_state]
-        mov edx, eax
-        shl edx, 13
-        xor eax, edx
-        mov edx, eax
-        shr edx, 17
-        xor eax, edx
-        mov edx, eax
-        shl edx, 5
-        xor eax, edx
-        mov [random_state], eax
         ret
 
 ; No HLT: nothing would wake the machine.

@@ -7,6 +7,7 @@
 ; afterwards. Edits of the directory in use are invalidated, those of others need not be.
 %define PASSES 3
 %include "common.inc"
+%include "xorshift.inc"
 %include "paging.inc"
 %include "program.inc"
 
@@ -30,7 +31,6 @@ CR4_PGE   equ 1 << 7
 
 section .bss nobits
 alignb 4
-random_state: resd 1
 loads:    resd 1
 wrong:    resd 1                ; the first access that went wrong: its number, from 1
 accesses: resd 1
@@ -53,23 +53,6 @@ guest_main:
         part sweep
         mov eax, page_dir
         mov cr3, eax
-        ret
-
-; EAX = random number (xorshift, Marsaglia 2003). Keeps the other registers.
-random:
-        push edx
-        mov eax, [random_state]
-        mov edx, eax
-        shl edx, 13
-        xor eax, edx
-        mov edx, eax
-        shr edx, 17
-        xor eax, edx
-        mov edx, eax
-        shl edx, 5
-        xor eax, edx
-        mov [random_state], eax
-        pop edx
         ret
 
 ; EAX = random number below %1, a power of two

@@ -77,15 +77,8 @@ static void usage(const struct test_case *test)
         {"-j0", 2, "-j=0: give a whole number from 1 to 64"},
         {"fast", 2, "unexpected argument 'fast'"},
     };
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char *argv[] = {TOOL, (char *)cases[i].argument, NULL};
-        char *output = tool_output(test, argv, "usage.txt", cases[i].status);
-        if (!strstr(output, cases[i].text))
-            fail("%s: no \"%s\" in:\n%s", cases[i].argument, cases[i].text, output);
-        if (cases[i].status && strchr(output, '\n') != output + strlen(output) - 1)
-            fail("%s: not one line:\n%s", cases[i].argument, output);
-        free(output);
-    }
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        check_usage(test, TOOL, cases[i].argument, cases[i].status, cases[i].text);
 }
 
 /* The guest knows its benchmarks; it is asked before anything is measured. */

@@ -296,7 +296,8 @@ static void pv_refused(const struct test_case *test)
     struct emu_run run;
     spec.files.vmm_options = "pv=-sti,-everything";
     run_expecting(&run, &spec, STATUS_REFUSED);
-    if (!strstr(run.console.text, "trivisor: error:") || !strstr(run.console.text, "pv= takes"))
+    if (!strstr(run.console.text, "trivisor: error:") ||
+        !strstr(run.console.text, "'-everything' is no word of pv=; pv= takes"))
         fail("the wrong switch is not named as the error; the console is:\n%s", run.console.text);
     emu_free(&run);
 }

@@ -90,6 +90,18 @@ char *tool_output(const struct test_case *test, char *const argv[], const char *
     return output;
 }
 
+void check_usage(const struct test_case *test, const char *tool, const char *argument, int status,
+                 const char *text)
+{
+    char *argv[] = {(char *)tool, (char *)argument, NULL};
+    char *output = tool_output(test, argv, "usage.txt", status);
+    if (!strstr(output, text))
+        fail("%s: no \"%s\" in:\n%s", argument, text, output);
+    if (status && strchr(output, '\n') != output + strlen(output) - 1)
+        fail("%s: not one line:\n%s", argument, output);
+    free(output);
+}
+
 cJSON *json_file(const char *path)
 {
     char *text = read_file(path, NULL);

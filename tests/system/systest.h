@@ -68,6 +68,10 @@ char *lines_with(const char *console, const char *words, bool keep);
  * `status`. Returns the output, allocated. */
 char *tool_output(const struct test_case *test, char *const argv[], const char *name, int status);
 
+/* Run a tool with that argument: it must end with `status` and say `text`; an error is one line. */
+void check_usage(const struct test_case *test, const char *tool, const char *argument, int status,
+                 const char *text);
+
 /* The JSON in a file; fails when there is none. */
 cJSON *json_file(const char *path);
 

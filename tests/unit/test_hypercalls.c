@@ -444,6 +444,15 @@ Test(hypercalls, a_guest_that_empties_its_queue)
     pv_drain(&para);
     cr_assert_eq(log_count, 3);
     expect_log(2, FLUSH, 0x3000);
+    /* as many again as had been done before it was emptied */
+    queue(PV_OP_INVLPG, 0x4000);
+    pv_catch_up(&para);
+    shared->queue_count = 0;
+    pv_drain(&para);
+    queue(PV_OP_INVLPG, 0x5000);
+    pv_catch_up(&para);
+    cr_assert_eq(log_count, 5);
+    expect_log(4, FLUSH, 0x5000);
 }
 
 Test(hypercalls, a_full_queue)
@@ -558,6 +567,9 @@ Test(hypercalls, switches_refuse_all_else)
         uint32_t bits;
         cr_expect_not_null(pv_features(bad[i], &bits), "\"%s\" was taken", bad[i]);
     }
+    uint32_t bits;
+    cr_expect_not_null(
+        strstr(pv_features("pv=-sti,-stix,-io", &bits), "'-stix' is no word of pv="));
 }
 
 /* What does not fit the buffer is not silently cut down to something that does. */

@@ -96,3 +96,11 @@ bool bench_on_disk(const char *name)
 {
     return !strncmp(name, "disk-", 5) || !strcmp(name, "compile");
 }
+
+void json_write(const char *path, cJSON *json)
+{
+    char *text = cJSON_Print(json);
+    write_file(path, text, strlen(text));
+    free(text);
+    cJSON_Delete(json);
+}

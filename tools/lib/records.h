@@ -18,6 +18,9 @@ const cJSON *records_last(const cJSON *records, const char *type);
 /* The last "mark" record of an operation's id, or NULL. */
 const cJSON *records_mark(const cJSON *records, int id);
 
+/* Write JSON to a file, and delete it; dies when the file cannot be written. */
+void json_write(const char *path, cJSON *json);
+
 /* A number member; `missing` when it is not there. */
 double record_number(const cJSON *record, const char *key, double missing);
 

@@ -302,8 +302,5 @@ void report_json(const struct report *report, const char *path)
     cJSON *runs = cJSON_AddArrayToObject(all, "runs");
     for (int i = 0; i < report->count; i++)
         cJSON_AddItemToArray(runs, run_json(report, &report->runs[i]));
-    char *text = cJSON_Print(all);
-    write_file(path, text, strlen(text));
-    free(text);
-    cJSON_Delete(all);
+    json_write(path, all);
 }
