@@ -84,9 +84,10 @@ static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
     struct event fault;
     vcpu->mode->sync(vcpu);
     bool done = exit->io.rep && string_io_finished(vcpu, exit);
-    for (int i = 0; i < STRING_IO_BATCH && !done; i++) {
+    const bool single_step = vcpu->eflags & FL_TF; /* #DB after each iteration */
+    for (int i = 0; i < (single_step ? 1 : STRING_IO_BATCH) && !done; i++) {
         uint32_t value = 0;
-        if (string_io_bulk(vcpu, exit, &done))
+        if (!single_step && string_io_bulk(vcpu, exit, &done))
             continue;
         /* INS asks for its operand before the port is read: a fault must not lose a byte. */
         bool ok = exit->io.in ? string_io_probe(vcpu, exit, &fault)
@@ -105,6 +106,8 @@ static void string_io_exit(struct vcpu *vcpu, struct exit *exit)
     }
     if (done)
         exit_advance(vcpu, exit);
+    else
+        vcpu->iterated = single_step;
 }
 
 static void handle_io(struct vcpu *vcpu, struct exit *exit)

@@ -130,6 +130,15 @@ static void step_over_read(struct sw *sw, struct exit *exit)
     sw->vcpu->dirty |= DIRTY_SEG;
 }
 
+/* The instruction was begun with TF: does #DB follow at once? Not when an interrupt was delivered,
+ * which clears TF (INTO may not have), nor after a load of SS (SDM vol. 3A section 6.8.3). */
+static bool traps_when_stepped(const struct vcpu *vcpu, const struct exit *exit)
+{
+    if (exit->reason == EXIT_SOFT_INT && !(vcpu->eflags & FL_TF))
+        return false;
+    return vcpu->int_shadow != SHADOW_MOV_SS;
+}
+
 void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
 {
     struct insn buf;
@@ -147,7 +156,7 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
             sw_fast_forget_tables();
         if (insn->op == OP_LIDT) /* whose table is only read: DIRTY_TABLE is for the GDT here */
             sw->vcpu->dirty = dirty;
-        sw->step_due = single_step && exit->reason != EXIT_SOFT_INT;
+        sw->step_due = single_step && traps_when_stepped(sw->vcpu, exit);
         break;
     case EMU_EXIT:
         sw->step_due = single_step;

@@ -90,7 +90,8 @@ static void control_area(struct svm *svm)
  * (APM vol. 2 section 13.1.1.2): the trap is ours to raise then. */
 static bool step_due(struct vcpu *vcpu)
 {
-    return (vcpu->eflags & FL_TF) && !vcpu->halted && vcpu->eip != svm_of(vcpu)->exit_eip;
+    return (vcpu->eflags & FL_TF) && !vcpu->halted &&
+           (vcpu->eip != svm_of(vcpu)->exit_eip || vcpu->iterated);
 }
 
 static void raise_step(struct vcpu *vcpu)
@@ -128,6 +129,7 @@ static void enter_guest(struct vcpu *vcpu)
     vcpu->eflags = (uint32_t)v->rflags;
     vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
     vcpu->pending.kind = EVENT_NONE;
+    vcpu->iterated = false;
     v->tlb_control = 0;
     v->clean = CLEAN_ALL; /* until something is changed, the CPU may use what it has cached */
 }

@@ -98,7 +98,7 @@ static void vtx_inject(struct vcpu *vcpu, const struct event *event)
 /* We stepped over an instruction while TF was set: the guest's #DB comes first. */
 static bool step_due(const struct vcpu *vcpu)
 {
-    return (vcpu->eflags & FL_TF) && vcpu->eip != vmx_of(vcpu)->exit_eip;
+    return (vcpu->eflags & FL_TF) && (vcpu->eip != vmx_of(vcpu)->exit_eip || vcpu->iterated);
 }
 
 static bool vtx_can_take_irq(struct vcpu *vcpu)
@@ -157,8 +157,7 @@ static void load_interruptibility(struct vcpu *vcpu, struct vmx *vmx)
     const uint32_t blocking = vmx_interruptibility(vcpu->int_shadow, vcpu->eflags);
     if (blocking != vmx->shadow)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking);
-    if ((vcpu->eflags & FL_TF) &&
-        (blocking || vcpu->eip != vmx->exit_eip || vcpu->pending.kind != EVENT_NONE))
+    if ((vcpu->eflags & FL_TF) && (blocking || step_due(vcpu) || vcpu->pending.kind != EVENT_NONE))
         vmcs_write(VMCS_GUEST_PENDING_DEBUG, blocking || step_due(vcpu) ? PENDING_DEBUG_BS : 0);
 }
 
@@ -214,6 +213,7 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vmx->launched = true;
     vmx->entries++;
     vcpu->pending.kind = EVENT_NONE;
+    vcpu->iterated = false;
     vcpu->gpr[GPR_ESP] = vmcs_read(VMCS_GUEST_ESP);
     vcpu->eip = vmx->exit_eip = vmcs_read(VMCS_GUEST_EIP);
     vcpu->eflags = vmcs_read(VMCS_GUEST_EFLAGS);

@@ -66,6 +66,8 @@ struct vcpu {
 
     uint8_t int_shadow; /* SHADOW_ bits */
     bool halted;        /* in HLT, waiting for an interrupt */
+    bool iterated;      /* single-stepping, and an iteration of REP INS or OUTS was completed that
+                         * left EIP where it was: #DB is due (SDM vol. 3B section 17.3.1.4) */
     uint32_t dirty;     /* DIRTY_ bits */
 
     /* An event that a mode has accepted by inject() and delivers at the next entry; also one

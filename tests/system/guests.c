@@ -187,7 +187,7 @@ static struct emu_spec guest_spec(const struct test_case *test, const char *gues
     return spec;
 }
 
-#define CODE_CHECKS 101
+#define CODE_CHECKS 103
 #define MEMORY_CHECKS 59
 #define FAR_CHECKS 7
 
