@@ -268,7 +268,6 @@ static void page_fault(struct sw *sw, struct exit *exit)
         break;
     case SHADOW_FAULT:
         exit_page_fault(exit, guest_error, gva);
-        exit->exception.event.error = guest_error;
         break;
     case SHADOW_WATCHED:
         exit->reason = EXIT_TRACED_WRITE;

@@ -24,7 +24,7 @@ _Static_assert(AT(count_cr) == 108 && AT(cold) == 112 && AT(handled) == 116, "fa
 _Static_assert(AT(flags) == 120, "fast.inc");
 _Static_assert(AT(gate) == 256 && AT(bp_site) == 8448 && AT(gp_site) == 24832, "fast.inc");
 _Static_assert(sizeof(struct fast_gate) == 32 && sizeof(struct fast_site) == 16, "fast.inc");
-_Static_assert(FL_NATIVE == 0x244CD5, "fast.asm");
+_Static_assert(FL_NATIVE == 0x244CD5, "stub.inc");
 
 /* fast.asm */
 void fast_bp(void);

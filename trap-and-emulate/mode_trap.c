@@ -29,13 +29,6 @@ static const char *trap_attach(struct vcpu *vcpu)
     return sw_attach(vcpu, &trap_policy);
 }
 
-/* The engine has done its work before the exit is reported. */
-static void trap_handle(struct vcpu *vcpu, struct exit *exit)
-{
-    (void)vcpu;
-    (void)exit;
-}
-
 const struct vmm_mode mode_trap;
 const struct vmm_mode mode_trap = {
     .name = "trap",
@@ -45,7 +38,6 @@ const struct vmm_mode mode_trap = {
     .detach = sw_detach,
     .sync = sw_sync,
     .run = sw_run,
-    .handle = trap_handle,
     .inject = sw_inject,
     .can_take_irq = sw_can_take_irq,
     .irq_window = sw_irq_window,

@@ -27,13 +27,12 @@
     X(IRET, "iret", "IRET (software modes)")                                                       \
     X(SOFT_INT, "soft-int", "INT n, INT3 or INTO of the guest (software modes)")                   \
     X(EXCEPTION, "exception", "an exception of the guest, passed on to the guest")                 \
-    X(PAGE_FAULT, "page-fault", "a page fault that is the guest's own")                            \
     X(SHADOW_FILL, "shadow-fill", "a shadow page-table entry was missing")                         \
     X(NESTED_FAULT, "nested-fault", "a nested page-table entry was missing")                       \
     X(SCAN, "scan", "control reached code that was not scanned yet")                               \
     X(WINDOW, "window", "the code window moved or a window page was mapped")                       \
     X(TRACED_WRITE, "traced-write", "a write to a page that the VMM watches")                      \
-    X(STEP, "step", "the single step after a traced write")                                        \
+    X(STEP, "step", "a single step: the guest's own, or the VMM's")                                \
     X(HOLE_WRITE, "hole-write", "a write where the guest has no memory (software modes)")          \
     X(MMIO, "mmio", "access to device memory")                                                     \
     X(IRQ_WINDOW, "irq-window", "the guest can take an interrupt now")                             \
@@ -95,7 +94,7 @@ struct exit {
             gpa_t gpa;
             gva_t gva;
             uint32_t error; /* PF_ bits */
-        } fault;            /* EXIT_NESTED_FAULT, EXIT_MMIO, EXIT_PAGE_FAULT */
+        } fault;            /* EXIT_NESTED_FAULT, EXIT_MMIO */
         struct {
             struct event event;
         } exception;
