@@ -15,7 +15,7 @@ ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits sites ablation run \
-	debug iso
+	debug iso ladder
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -64,7 +64,7 @@ include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
 
-.PHONY: all demo run debug iso sites ablation
+.PHONY: all demo run debug iso sites ablation ladder
 
 demo: all $(BUILD)/tools/tv-demo
 	@$(BUILD)/tools/tv-demo
@@ -84,6 +84,9 @@ ablation: all $(BUILD)/tools/tv-ablation
 	@$(BUILD)/tools/tv-ablation --emu='$(EMU)' --workloads='$(WORKLOADS)' --without='$(WITHOUT)' \
 		--json='$(JSON)' --csv='$(CSV)'
 
+ladder: all $(BUILD)/tools/tv-ladder
+	@$(BUILD)/tools/tv-ladder --models='$(MODELS)' --opts='$(OPTS)' --json='$(JSON)'
+
 iso: all $(BUILD)/tools/tv-iso
 	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso
 
@@ -97,6 +100,7 @@ endif
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make sites EMU=.. RUN=..: what mode para patches in the guest, and how often each site runs; BY=address WITHOUT= JSON=
 #: make ablation EMU=..: what each mechanism of mode para is worth (two minutes); WORKLOADS= WITHOUT= JSON= CSV=
+#: make ladder: Minnow's tests and benchmarks on every CPU with VT-x or AMD-V that Bochs models (four minutes); MODELS= OPTS= JSON=
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only
 #: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: all of them

@@ -7,6 +7,7 @@
 #define LARGE_SIZE 0x200000u
 #define ADDRESS 0x000FFFFFFFFFF000ull
 #define EPT_RWX 0x7u
+#define EPT_W 0x2u
 #define EPT_WRITE_BACK (6u << 3)
 #define EPT_LARGE (1u << 7)
 
@@ -48,7 +49,7 @@ static uint64_t leaf_entry(const struct nested_map *map, hpa_t hpa, bool is_larg
     return hpa | PTE_P | PTE_W | PTE_U | (is_large ? PTE_PS : 0);
 }
 
-static bool set_leaf(struct nested_map *map, gpa_t gpa, hpa_t hpa, int leaf_level)
+static bool set_leaf(struct nested_map *map, gpa_t gpa, uint64_t leaf, int leaf_level)
 {
     uint64_t *table = map->root;
     for (int level = levels(map); level > leaf_level; level--) {
@@ -61,7 +62,7 @@ static bool set_leaf(struct nested_map *map, gpa_t gpa, hpa_t hpa, int leaf_leve
         }
         table = map->to_ptr((hpa_t)(*entry & ADDRESS));
     }
-    table[index_at(gpa, leaf_level)] = leaf_entry(map, hpa, leaf_level == 2);
+    table[index_at(gpa, leaf_level)] = leaf;
     if (leaf_level == 2)
         map->large_pages++;
     else
@@ -82,13 +83,19 @@ const char *nested_build(struct nested_map *map, enum nested_format format, cons
         const bool big = memory && gpa >= LARGE_SIZE && !(gpa % LARGE_SIZE) &&
                          !(hpa % LARGE_SIZE) && vm->ram_size - gpa >= LARGE_SIZE;
         if (memory)
-            ok = set_leaf(map, gpa, hpa, big ? 2 : 1);
+            ok = set_leaf(map, gpa, leaf_entry(map, hpa, big), big ? 2 : 1);
         gpa += big ? LARGE_SIZE : PAGE_SIZE;
     }
     if (ok)
         return NULL;
     nested_free(map);
     return "too little memory for the nested page tables";
+}
+
+bool nested_add_page(struct nested_map *map, gpa_t gpa, hpa_t hpa)
+{
+    const uint64_t write = map->format == NESTED_EPT ? EPT_W : PTE_W;
+    return set_leaf(map, gpa, leaf_entry(map, hpa, false) & ~write, 1);
 }
 
 static void free_table(struct nested_map *map, uint64_t *table, int level)

@@ -28,6 +28,9 @@ struct nested_map {
 const char *nested_build(struct nested_map *map, enum nested_format format, const struct vm *vm);
 void nested_free(struct nested_map *map);
 
+/* Map one more page, that is no memory of the guest, to be read only. False: too little memory. */
+bool nested_add_page(struct nested_map *map, gpa_t gpa, hpa_t hpa);
+
 /* Where gpa goes; false when it is not mapped. */
 bool nested_lookup(const struct nested_map *map, gpa_t gpa, hpa_t *hpa);
 

@@ -162,9 +162,7 @@ bool deliver_once(struct vcpu *vcpu, const struct event *event, uint32_t return_
     return true;
 }
 
-/* What becomes of a fault that came up while `first` was delivered (SDM vol. 3A table 6-5):
- * the fault itself, a double fault, or nothing more (false): shutdown. */
-static bool combine(const struct event *first, struct event *fault)
+bool combine_faults(const struct event *first, struct event *fault)
 {
     bool first_pf, second_pf = fault->vector == VEC_PF;
 
@@ -184,7 +182,7 @@ bool deliver_event(struct vcpu *vcpu, const struct event *event)
 
     while (!deliver_once(vcpu, &now, vcpu->eip, &fault)) {
         load_cr2(vcpu, &fault); /* also when the two become a double fault */
-        if (!combine(&now, &fault))
+        if (!combine_faults(&now, &fault))
             return false;
         now = fault;
     }

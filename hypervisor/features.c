@@ -47,6 +47,7 @@ void guest_cpuid(struct vcpu *vcpu)
         break;
     case LEAF_MODE:
         r[0] = mode_number(vcpu);
+        r[1] = vcpu->mode->nested_paging && vcpu->mode->nested_paging(vcpu);
         break;
     case 0x80000000u:
         r[0] = 0x80000000u;

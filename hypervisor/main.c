@@ -231,7 +231,7 @@ static void dev_mark(void *opaque, uint32_t value)
 static void check_options(void)
 {
     static const char *const known[] = {
-        "mode=", "mem=", "disk=", "virtio=", "umip=", "scan=", "pv=", "report="};
+        "mode=", "mem=", "disk=", "virtio=", "umip=", "paging=", "scan=", "pv=", "report="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -244,9 +244,10 @@ static void check_options(void)
             ksnprintf(text, sizeof(text), "%s", word);
             if (n < sizeof(text))
                 text[n] = 0;
-            refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
-                   "virtio=on|off, scan=on|off, pv=-sti,-mmu,..., report=on|off",
-                   text);
+            refuse(
+                "unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
+                "virtio=on|off, paging=nested|shadow, scan=on|off, pv=-sti,-mmu,..., report=on|off",
+                text);
         }
         word += n + (word[n] == ' ');
     }

@@ -26,28 +26,30 @@ static bool alloc_root(struct shadow *s, int root)
             return false;
         s->pdpt[root][i] = ptr_to_hpa(s->pd[root][i]) | PTE_P;
     }
-    point_at_vmm(s->pd[root][3]);
+    if (!s->native)
+        point_at_vmm(s->pd[root][3]);
     return true;
 }
 
-const char *shadow_init(struct shadow *s, struct vm *vm, bool kernel_nx)
+const char *shadow_init(struct shadow *s, struct vm *vm, enum shadow_kind kind)
 {
     memset(s, 0, sizeof(*s));
     s->vm = vm;
+    s->native = kind == SHADOW_NATIVE;
     memset(s->slot, 0xFF, sizeof(s->slot));
     s->recent.part = NO_PART;
     for (unsigned i = 0; i <= SHADOW_SPACES; i++)
         s->spaces[i].first = -1;
     s->spaces[0].used = true;
     s->spaces[0].cr3 = vm->vcpu.cr3;
-    s->pde_flags[SHADOW_KERNEL] = PTE_P | PTE_W | PTE_U | (kernel_nx ? PTE_NX : 0);
+    s->pde_flags[SHADOW_KERNEL] = PTE_P | PTE_W | PTE_U | (kind == SHADOW_WINDOW ? PTE_NX : 0);
     s->pde_flags[SHADOW_USER] = PTE_P | PTE_W | PTE_U;
     s->hole_read = page_alloc();
     s->hole_bucket = page_alloc();
     bool ok = s->hole_read && s->hole_bucket;
     for (unsigned pde = 0; pde < SHADOW_PDES; pde++)
         s->entries[SHADOW_KERNEL][pde] = s->entries[SHADOW_USER][pde] = s->hole_bucket;
-    for (int root = 0; root < SHADOW_ROOTS && ok; root++)
+    for (int root = 0; root < (s->native ? 1 : SHADOW_ROOTS) && ok; root++)
         ok = alloc_root(s, root);
     while (ok && s->free_count < SHADOW_POOL) {
         s->table[s->free_count].pt = page_alloc();
@@ -274,6 +276,8 @@ static inline bool still_good(const struct shadow *s, uint32_t need, uint64_t sh
 {
     if (shadow & PTE_W)
         need |= PTE_W | PTE_D;
+    if (s->native)
+        need |= (uint32_t)shadow & PTE_U;
     return (guest & need) == need && (guest & PAGE_MASK) < s->vm->ram_size &&
            s->vm->ram_hpa + (guest & PAGE_MASK) == ((uint32_t)shadow & PAGE_MASK);
 }
@@ -383,13 +387,38 @@ static __attribute__((noinline)) void forget_large(struct shadow *s, gva_t gva)
 
 static inline __attribute__((always_inline)) void forget_page(struct shadow *s, gva_t gva)
 {
-    if (gva >= VMM_BASE)
-        return;
     if (s->large_count)
         forget_large(s, gva);
     /* The entry stays counted as used: it is only looked at once more later. */
     s->entries[SHADOW_KERNEL][gva >> PDE_SHIFT][PT_INDEX(gva)] = 0;
     s->entries[SHADOW_USER][gva >> PDE_SHIFT][PT_INDEX(gva)] = 0;
+}
+
+/*
+ * SHADOW_NATIVE: the CPU checks U/S and R/W itself, with CR0.WP set. While the guest has WP clear,
+ * its kernel writes to read-only pages through entries that programs cannot use; a program that
+ * reads the page faults, and makes it read-only again.
+ */
+static __attribute__((noinline)) enum shadow_result
+native_fault(struct shadow *s, gva_t gva, uint32_t host_error, uint32_t *error, gpa_t *gpa)
+{
+    struct walk walk;
+    hpa_t hpa;
+    if (!walk_tables(&s->vm->vcpu, gva, host_error & (ACCESS_WRITE | ACCESS_USER), &walk, error)) {
+        forget_page(s, gva);
+        return SHADOW_FAULT;
+    }
+    const bool write = host_error & PF_W;
+    *gpa = walk.gpa;
+    if (!vm_gpa_to_hpa(s->vm, walk.gpa, &hpa))
+        return SHADOW_HOLE;
+    uint64_t pte = hpa | PTE_P;
+    if (walk.user && (walk.writable || !write))
+        pte |= PTE_U;
+    if (write || (walk.writable && walk.dirty))
+        pte |= PTE_W;
+    set_entry(s, SHADOW_KERNEL, gva, pte, walk.global, walk.large);
+    return SHADOW_FILLED;
 }
 
 enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_t gva,
@@ -399,6 +428,8 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
     const bool write = host_error & PF_W;
     struct walk walk;
     hpa_t hpa;
+    if (s->native)
+        return native_fault(s, gva, host_error, error, gpa);
     if (!walk_tables(vcpu, gva,
                      (write ? ACCESS_WRITE : 0) | (root == SHADOW_USER ? ACCESS_USER : 0), &walk,
                      error)) {
@@ -526,8 +557,6 @@ unsigned shadow_drop_pages(struct shadow *s, const uint32_t (*list)[2], unsigned
     unsigned i = 0;
     s->stale = true;
     forget_page(s, list[0][1]);
-    if (part >= SHADOW_PDES)
-        return 1;
     while (++i < n && list[i][0] == what && list[i][1] >> PDE_SHIFT == part) {
         s->entries[SHADOW_KERNEL][part][PT_INDEX(list[i][1])] = 0;
         s->entries[SHADOW_USER][part][PT_INDEX(list[i][1])] = 0;

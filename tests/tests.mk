@@ -22,7 +22,7 @@ SITES := $(BUILD)/tests/guest-sites
 FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_main.o)
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
-TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation)
+TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk

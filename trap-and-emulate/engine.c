@@ -61,7 +61,8 @@ static void release(struct vcpu *vcpu)
 static const char *set_up(struct sw *sw)
 {
     struct vm *vm = sw->vcpu->vm;
-    const char *why = shadow_init(&sw->shadow, vm, sw->policy->window);
+    const char *why =
+        shadow_init(&sw->shadow, vm, sw->policy->window ? SHADOW_WINDOW : SHADOW_PLAIN);
     if (!why)
         why = sw_segments_init(sw);
     if (why)

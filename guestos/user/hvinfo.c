@@ -18,9 +18,10 @@ static const struct {
                          "rest is found by scanning its code"},
     {"paravirtualization", "this kernel runs deprivileged, in ring 3; the sites that it recorded "
                            "call the VMM"},
-    {"VT-x", "this kernel runs in ring 0 of VMX non-root operation, under extended page tables"},
-    {"AMD-V", "this kernel runs in ring 0 of an SVM guest, under nested page tables"},
+    {"VT-x", "this kernel runs in ring 0 of VMX non-root operation"},
+    {"AMD-V", "this kernel runs in ring 0 of an SVM guest"},
 };
+#define FIRST_HARDWARE_MODE 3
 
 struct __attribute__((packed)) table {
     uint16_t limit;
@@ -72,6 +73,17 @@ static void show_facts(const struct hvinfo *h)
            msw & MSW_NE ? "with NE, which the kernel never sets" : "as the kernel sets it");
 }
 
+/* In hardware modes CPUID is the VMM's for programs, too: leaf 40000001 EBX bit 0. */
+static const char *paging(uint32_t mode)
+{
+    uint32_t r[4];
+    if (mode < FIRST_HARDWARE_MODE)
+        return "";
+    cpuid(0x40000001u, r);
+    return r[1] & 1 ? ", with nested paging: the CPU walks its page tables and then the VMM's"
+                    : ", with shadow paging: the CPU walks the VMM's page tables, not its own";
+}
+
 int main(int argc, char **argv)
 {
     struct hvinfo h;
@@ -95,7 +107,7 @@ int main(int argc, char **argv)
     printf("sites: %u recorded, %u patched (ABI version %u)\n", h.total_sites, h.patched_sites,
            h.pv_version);
     if (h.present)
-        printf("%s: %s\n", modes[mode].name, modes[mode].meaning);
+        printf("%s: %s%s\n", modes[mode].name, modes[mode].meaning, paging(mode));
     printf("patched: a sensitive instruction of the kernel that the VMM has overwritten with a "
            "call of itself%s\n",
            h.patched_sites ? "" : "; here all are as compiled");

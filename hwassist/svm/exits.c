@@ -25,11 +25,42 @@ uint64_t svm_event_word(const struct event *event)
     return word;
 }
 
+/* Was the exit a page fault at the gate of this vector? */
+static bool at_gate(const struct vmcb *vmcb, uint8_t vector)
+{
+    return (uint32_t)vmcb->exit_code == VMEXIT_EXCEPTION + VEC_PF &&
+           vmcb->exit_info2 - vmcb->seg[VS_IDTR].base - vector * 8u < 8;
+}
+
+/*
+ * Bochs 2.7 tells of the last injected event, however long ago, when it is an INT n whose delivery
+ * the exit cut short. There is no event then, but an instruction to be executed again. The two look
+ * the same when the entry before injected an event at this INT n, too; where the CPU was says more.
+ */
+static bool left_over(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    const struct svm *svm = svm_of(vcpu);
+    struct insn insn;
+    struct exit ignored;
+    if (vmcb->exit_int_info != svm->injected)
+        return false;
+    svm_store_for_fetch(vcpu);
+    if (!fetch_decode(vcpu, &insn, &ignored) ||
+        (insn.op != OP_INTN && insn.op != OP_INT3 && insn.op != OP_INTO))
+        return false;
+    if (svm->injecting && !(insn.op == OP_INTN && at_gate(vmcb, (uint8_t)insn.imm)))
+        return false;
+    vmcb->exit_int_info = (uint64_t)EVENT_TYPE_SOFT << EVENT_TYPE_SHIFT | EVENT_VALID;
+    return true;
+}
+
 /* The event whose delivery the exit cut short is delivered again (APM vol. 2 section 15.7.2). A
  * software interrupt is not: EIP is still at the INT, which repeats it. */
-static void keep_event(struct vcpu *vcpu, const struct vmcb *vmcb)
+static void keep_event(struct vcpu *vcpu, struct vmcb *vmcb)
 {
     const uint64_t word = vmcb->exit_int_info;
+    if (left_over(vcpu, vmcb))
+        return;
     for (int kind = EVENT_IRQ; kind <= EVENT_EXCEPTION; kind++) {
         if (event_types[kind] == (word >> EVENT_TYPE_SHIFT & 7))
             vcpu->pending = (struct event){.kind = (enum event_kind)kind,
@@ -83,11 +114,16 @@ static void io_exit(struct vcpu *vcpu, const struct vmcb *vmcb, struct exit *exi
 
 /* Common code looks at the instruction at EIP to learn what it did to the hole. When the processor
  * itself made the access, delivering an event, there is no such instruction. */
+static void undeliverable(struct exit *exit)
+{
+    exit_kill(exit, "an interrupt or exception could not be delivered: the IDT, the GDT, the TSS "
+                    "or the stack is where the guest has no memory");
+}
+
 static void nested_fault(const struct vmcb *vmcb, struct exit *exit)
 {
     if (vmcb->exit_int_info & EVENT_VALID) {
-        exit_kill(exit, "an interrupt or exception could not be delivered: the IDT, the GDT, the "
-                        "TSS or the stack is where the guest has no memory");
+        undeliverable(exit);
         return;
     }
     exit->reason = EXIT_NESTED_FAULT;
@@ -116,6 +152,18 @@ static void cr_exit(struct vcpu *vcpu, struct exit *exit)
     }
 }
 
+/* With shadow paging: the guest's page fault, or the shadow's. */
+static void page_fault(struct vcpu *vcpu, const struct vmcb *vmcb, struct exit *exit)
+{
+    const struct event first = vcpu->pending;
+    paging_fault(&svm_of(vcpu)->paging, first.kind == EVENT_NONE ? NULL : &first,
+                 (gva_t)vmcb->exit_info2, (uint32_t)vmcb->exit_info1, exit);
+    if (exit->reason == EXIT_NESTED_FAULT && (vmcb->exit_int_info & EVENT_VALID))
+        undeliverable(exit);
+    else if (exit->reason != EXIT_SHADOW_FILL)
+        vcpu->pending.kind = EVENT_NONE;
+}
+
 /* Delivered by software, with the same result; it replaces the event that led to it. */
 static void double_fault(struct vcpu *vcpu, struct exit *exit)
 {
@@ -140,7 +188,7 @@ const char *svm_refusal(const struct svm *svm)
 
 void svm_classify(struct vcpu *vcpu, struct exit *exit)
 {
-    const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
     if (vmcb->exit_int_info & EVENT_VALID)
         keep_event(vcpu, vmcb);
     switch ((uint32_t)vmcb->exit_code) {
@@ -171,8 +219,14 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
     case VMEXIT_WBINVD:
         plain_exit(vcpu, exit, EXIT_CACHE);
         break;
+    case VMEXIT_CR_READ + 0:
+    case VMEXIT_CR_READ + 3:
+    case VMEXIT_CR_READ + 4:
+    case VMEXIT_CR_WRITE + 0:
+    case VMEXIT_CR_WRITE + 3:
     case VMEXIT_CR_WRITE + 4:
     case VMEXIT_CR0_SELECTIVE:
+    case VMEXIT_INVLPG:
         cr_exit(vcpu, exit);
         break;
     case VMEXIT_VMMCALL:
@@ -180,6 +234,9 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
         break;
     case VMEXIT_NPF:
         nested_fault(vmcb, exit);
+        break;
+    case VMEXIT_EXCEPTION + VEC_PF:
+        page_fault(vcpu, vmcb, exit);
         break;
     case VMEXIT_EXCEPTION + VEC_DF:
         double_fault(vcpu, exit);

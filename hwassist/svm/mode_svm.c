@@ -1,4 +1,4 @@
-/* svm mode: AMD-V with nested paging (AMD APM vol. 2 chapter 15). */
+/* svm mode: AMD-V with nested or shadow paging (AMD APM vol. 2 chapter 15). */
 #include <string.h>
 
 #include "cpu.h"
@@ -34,11 +34,6 @@ static bool svm_supported(const char **why)
         *why = "it has no AMD-V (CPUID 80000001 ECX bit 2 is clear)";
         return false;
     }
-    cpuid(0x8000000Au, r);
-    if (!(r[3] & CPUID_NESTED)) {
-        *why = "its AMD-V has no nested paging (CPUID 8000000A EDX bit 0 is clear)";
-        return false;
-    }
     if (rdmsr(MSR_VM_CR) & VM_CR_DISABLED) {
         *why = "its AMD-V is switched off (VM_CR.SVMDIS is set)";
         return false;
@@ -46,9 +41,18 @@ static bool svm_supported(const char **why)
     return true;
 }
 
-static void free_all(struct svm *svm)
+/* Why not, or NULL when it has. */
+static const char *no_nested_paging(void)
 {
-    nested_free(&svm->map);
+    uint32_t r[4];
+    cpuid(0x8000000Au, r);
+    return r[3] & CPUID_NESTED
+               ? NULL
+               : "its AMD-V has no nested paging (CPUID 8000000A EDX bit 0 is clear)";
+}
+
+static void free_pages(struct svm *svm)
+{
     void *const pages[] = {svm->vmcb, svm->host, svm->host_save};
     for (unsigned i = 0; i < ARRAY_LEN(pages); i++) {
         if (pages[i])
@@ -61,9 +65,20 @@ static void free_all(struct svm *svm)
     page_free(svm);
 }
 
-static hpa_t to_hpa(const void *page)
+/* Who walks the guest's memory; see paging.h. The guest must not see the CPU's control registers
+ * when they are not its own. */
+static void control_paging(struct svm *svm)
 {
-    return ptr_to_hpa(page);
+    struct vmcb *v = svm->vmcb;
+    v->nested_control = !svm->paging.shadowed;
+    if (!svm->paging.shadowed) {
+        v->nested_cr3 = ptr_to_hpa(svm->paging.map.root);
+        return;
+    }
+    v->intercept_cr_read = 1u << 0 | 1u << 3 | 1u << 4;
+    v->intercept_cr_write |= 1u << 3;
+    v->intercept_exceptions |= 1u << VEC_PF;
+    v->intercept_misc1 |= MISC1_INVLPG;
 }
 
 static void control_area(struct svm *svm)
@@ -81,9 +96,8 @@ static void control_area(struct svm *svm)
     v->asid = GUEST_ASID;
     v->tlb_control = TLB_FLUSH_ALL;
     v->virtual_interrupt = V_INTR_MASKING | V_PRIORITY_MAX | V_IGNORE_TPR;
-    v->nested_control = 1;
-    v->nested_cr3 = ptr_to_hpa(svm->map.root);
     v->efer = EFER_SVME;
+    control_paging(svm);
 }
 
 /* A guest that single-steps must trap after each instruction, also one that the VMM completed
@@ -109,6 +123,10 @@ static void enter_guest(struct vcpu *vcpu)
     struct vmcb *v = svm->vmcb;
     if (vcpu->dirty)
         svm_load(vcpu);
+    if (svm->paging.shadowed && svm->paging.shadow->stale) {
+        svm->paging.shadow->stale = false;
+        v->tlb_control = TLB_FLUSH_ALL;
+    }
     if (step_due(vcpu) && vcpu->pending.kind == EVENT_NONE)
         raise_step(vcpu);
     v->rax = vcpu->gpr[GPR_EAX];
@@ -116,7 +134,10 @@ static void enter_guest(struct vcpu *vcpu)
     v->rip = vcpu->eip;
     v->rflags = vcpu->eflags;
     v->interrupt_shadow = vcpu->int_shadow != 0;
-    v->event_injection = vcpu->pending.kind == EVENT_NONE ? 0 : svm_event_word(&vcpu->pending);
+    svm->injecting = vcpu->pending.kind != EVENT_NONE;
+    v->event_injection = 0;
+    if (svm->injecting)
+        svm->injected = v->event_injection = svm_event_word(&vcpu->pending);
 
     svm_enter(vcpu, ptr_to_hpa(v), ptr_to_hpa(svm->host));
 
@@ -148,7 +169,7 @@ static const char *run_probe(struct svm *svm, struct vm *vm, hpa_t page_of_hlt, 
     v->nested_cr3 = empty_table;
     for (enter_guest(&probe); (uint32_t)v->exit_code == VMEXIT_INTR; enter_guest(&probe))
         host_irq_poll();
-    v->nested_cr3 = ptr_to_hpa(svm->map.root);
+    v->nested_cr3 = ptr_to_hpa(svm->paging.map.root);
     v->tlb_control = TLB_FLUSH_ALL;
     v->clean = 0;
     if ((uint32_t)v->exit_code == VMEXIT_INVALID)
@@ -173,6 +194,12 @@ static const char *probe_isolation(struct svm *svm, struct vm *vm)
     return why;
 }
 
+static void free_all(struct svm *svm)
+{
+    paging_free(&svm->paging);
+    free_pages(svm);
+}
+
 static void svm_switch_on(struct svm *svm)
 {
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
@@ -186,6 +213,26 @@ static void svm_switch_off(void)
     wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~(uint64_t)EFER_SVME);
 }
 
+/* What CPUID 8000000A EDX offers (APM vol. 3, E.4.9), and what of it this mode uses. */
+static void record_features(const struct svm *svm)
+{
+    static const struct {
+        unsigned bit;
+        const char *name;
+    } features[] = {{0, "nested paging"},   {1, "LBR virtualization"}, {3, "next RIP"},
+                    {4, "TSC rate"},        {5, "VMCB clean bits"},    {6, "flush by ASID"},
+                    {7, "decode assists"},  {10, "pause filter"},      {13, "AVIC"},
+                    {15, "virtual VMLOAD"}, {16, "virtual GIF"}};
+    uint32_t r[4];
+    cpuid(0x8000000Au, r);
+    for (unsigned i = 0; i < ARRAY_LEN(features); i++) {
+        const bool found = r[3] >> features[i].bit & 1;
+        const bool used = (features[i].bit == 0 && !svm->paging.shadowed) || features[i].bit == 5;
+        record("{\"type\":\"feature\",\"name\":\"%s\",\"found\":%u,\"used\":%u}", features[i].name,
+               found, found && used);
+    }
+}
+
 static const char *svm_attach(struct vcpu *vcpu)
 {
     struct svm *svm = page_alloc();
@@ -196,27 +243,28 @@ static const char *svm_attach(struct vcpu *vcpu)
     svm->host_save = page_alloc();
     svm->iopm = pages_alloc(IOPM_PAGES, PAGE_SIZE);
     svm->msrpm = pages_alloc(MSRPM_PAGES, PAGE_SIZE);
-    svm->map = (struct nested_map){
-        .alloc = page_alloc, .release = page_free, .to_hpa = to_hpa, .to_ptr = hpa_to_ptr};
     const char *why = NULL;
     if (!svm->vmcb || !svm->host || !svm->host_save || !svm->iopm || !svm->msrpm)
         why = "too little memory for the VMCB and its maps";
-    else
-        why = nested_build(&svm->map, NESTED_NPT, vcpu->vm);
+    if (!why)
+        why = paging_choose(vcpu->vm->options, no_nested_paging(), &svm->paging.shadowed);
+    if (!why)
+        why = paging_init(&svm->paging, NESTED_NPT, vcpu->vm);
     if (why) {
-        free_all(svm);
+        free_pages(svm);
         return why;
     }
     memset(svm->iopm, 0xFF, IOPM_PAGES * PAGE_SIZE);
     memset(svm->msrpm, 0xFF, MSRPM_PAGES * PAGE_SIZE);
     control_area(svm);
     svm_switch_on(svm);
-    why = probe_isolation(svm, vcpu->vm);
+    why = svm->paging.shadowed ? NULL : probe_isolation(svm, vcpu->vm);
     if (why) {
         svm_switch_off();
         free_all(svm);
         return why;
     }
+    record_features(svm);
     svm->entries = 0;
     svm->exit_eip = vcpu->eip;
     vcpu->backend = svm;
@@ -266,16 +314,15 @@ static void svm_irq_window(struct vcpu *vcpu, bool on)
     v->clean &= ~(CLEAN_INTERCEPTS | CLEAN_V_INTR);
 }
 
-/* With nested paging the guest's own tables are the hardware's business. */
 static void svm_tlb_flush(struct vcpu *vcpu, gva_t gva)
 {
-    (void)gva;
+    paging_drop_page(&svm_of(vcpu)->paging, gva);
     svm_of(vcpu)->vmcb->tlb_control = TLB_FLUSH_ALL;
 }
 
 static void svm_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 {
-    (void)global_too;
+    paging_drop_all(&svm_of(vcpu)->paging, global_too);
     svm_of(vcpu)->vmcb->tlb_control = TLB_FLUSH_ALL;
 }
 
@@ -285,17 +332,22 @@ static void svm_run(struct vcpu *vcpu, struct exit *exit)
     svm_classify(vcpu, exit);
 }
 
+static bool svm_nested_paging(const struct vcpu *vcpu)
+{
+    return !svm_of(vcpu)->paging.shadowed;
+}
+
 static int svm_stats(struct vcpu *vcpu, char *buf, unsigned size)
 {
     const struct svm *svm = svm_of(vcpu);
-    return ksnprintf(buf, size, "\"entries\":%llu,\"nested_4k\":%u,\"nested_2m\":%u", svm->entries,
-                     svm->map.small_pages, svm->map.large_pages);
+    const int n = ksnprintf(buf, size, "\"entries\":%llu,", svm->entries);
+    return n + paging_stats(&svm->paging, buf + n, size - (unsigned)n);
 }
 
 const struct vmm_mode mode_svm;
 const struct vmm_mode mode_svm = {
     .name = "svm",
-    .what = "AMD-V with nested paging",
+    .what = "AMD-V with nested or shadow paging",
     .supported = svm_supported,
     .attach = svm_attach,
     .detach = svm_detach,
@@ -306,5 +358,6 @@ const struct vmm_mode mode_svm = {
     .irq_window = svm_irq_window,
     .tlb_flush = svm_tlb_flush,
     .tlb_flush_all = svm_tlb_flush_all,
+    .nested_paging = svm_nested_paging,
     .stats = svm_stats,
 };

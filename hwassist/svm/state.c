@@ -65,15 +65,39 @@ static void store_debug(struct vcpu *vcpu, const struct vmcb *vmcb)
     vcpu->dr[7] = (uint32_t)vmcb->dr7;
 }
 
-static void load_controls(const struct vcpu *vcpu, struct vmcb *vmcb)
+/* The selective intercept compares with the CPU's CR0, in which PG and WP are always set: a guest
+ * that sets them itself would not exit. While it has not both, all its writes exit. */
+static void intercept_cr0(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+    const bool as_cpu = (vcpu->cr0 & SHADOWED_CR0) == SHADOWED_CR0;
+    vmcb->intercept_cr_write = (uint16_t)((vmcb->intercept_cr_write & ~1u) | !as_cpu);
+    vmcb->clean &= ~CLEAN_INTERCEPTS;
+}
+
+/* With shadow paging a guest without protection runs in "paged real mode" (APM vol. 2 section
+ * 15.19): CR0.PG set and CR0.PE clear, which only VMRUN can load. */
+static void load_controls(const struct vcpu *vcpu, struct vmcb *vmcb,
+                          const struct hw_paging *paging)
 {
     vmcb->cr0 = vcpu->cr0;
     vmcb->cr3 = vcpu->cr3;
     vmcb->cr4 = vcpu->cr4;
+    if (paging->shadowed) {
+        vmcb->cr0 |= SHADOWED_CR0;
+        vmcb->cr3 = paging->shadow_cr3;
+        vmcb->cr4 = (vcpu->cr4 & ~SHADOWED_CR4) | CR4_PAE;
+        intercept_cr0(vcpu, vmcb);
+    }
 }
 
-static void store_controls(struct vcpu *vcpu, const struct vmcb *vmcb)
+/* With shadow paging every change of CR3, CR4 and the shadowed bits of CR0 exits. */
+static void store_controls(struct vcpu *vcpu, const struct vmcb *vmcb,
+                           const struct hw_paging *paging)
 {
+    if (paging->shadowed) {
+        vcpu->cr0 = ((uint32_t)vmcb->cr0 & ~SHADOWED_CR0) | (vcpu->cr0 & SHADOWED_CR0);
+        return;
+    }
     vcpu->cr0 = (uint32_t)vmcb->cr0;
     vcpu->cr3 = (uint32_t)vmcb->cr3;
     vcpu->cr4 = (uint32_t)vmcb->cr4;
@@ -110,11 +134,12 @@ void svm_load(struct vcpu *vcpu)
     const uint32_t dirty = vcpu->dirty;
     uint32_t changed = 0;
     if (dirty & DIRTY_CR) {
-        load_controls(vcpu, vmcb);
+        load_controls(vcpu, vmcb, &svm->paging);
         changed |= CLEAN_CR;
     }
     if (dirty & DIRTY_CR2) {
         vmcb->cr2 = vcpu->cr2;
+        write_cr2(vcpu->cr2); /* Bochs 2.7 does not load it from the VMCB */
         changed |= CLEAN_CR2;
     }
     if (dirty & DIRTY_SEG) {
@@ -143,7 +168,7 @@ void svm_store(struct vcpu *vcpu)
     const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
     if (vcpu->dirty) /* what common code changed since the exit is newer */
         svm_load(vcpu);
-    store_controls(vcpu, vmcb);
+    store_controls(vcpu, vmcb, &svm_of(vcpu)->paging);
     vcpu->cr2 = (uint32_t)vmcb->cr2;
     for (unsigned i = 0; i < ARRAY_LEN(segments); i++)
         store_segment(vcpu, vmcb, segments[i].reg, segments[i].slot);
@@ -155,7 +180,7 @@ void svm_store(struct vcpu *vcpu)
 void svm_store_for_fetch(struct vcpu *vcpu)
 {
     const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
-    store_controls(vcpu, vmcb);
+    store_controls(vcpu, vmcb, &svm_of(vcpu)->paging);
     store_segment(vcpu, vmcb, SREG_CS, VS_CS);
     store_segment(vcpu, vmcb, SREG_SS, VS_SS);
 }

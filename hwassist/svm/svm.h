@@ -2,7 +2,7 @@
 #ifndef TRIVISOR_SVM_H
 #define TRIVISOR_SVM_H
 
-#include "tables.h"
+#include "paging.h"
 #include "vcpu.h"
 #include "vmcb.h"
 
@@ -11,13 +11,15 @@ struct svm {
     struct vmcb *host; /* VMSAVE area for the host's FS GS TR LDTR and SYSENTER MSRs */
     void *host_save;   /* VM_HSAVE_PA: what VMRUN saves of the host */
     void *iopm, *msrpm;
-    struct nested_map map;
+    struct hw_paging paging;
     const char *broken_rule; /* of VMRUN's, by what was loaded last; NULL: none */
     uint32_t exit_eip; /* EIP at the last exit: where the guest is, unless common code moved it */
+    uint64_t injected; /* the last event that an entry injected, as EVENTINJ has it */
+    bool injecting;    /* the last entry did */
     uint64_t entries;
 };
 
-static inline struct svm *svm_of(struct vcpu *vcpu)
+static inline struct svm *svm_of(const struct vcpu *vcpu)
 {
     return vcpu->backend;
 }

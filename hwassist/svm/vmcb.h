@@ -84,6 +84,7 @@ VMCB_AT(pat, 0x668);
 #define MISC1_CPUID (1u << 18)
 #define MISC1_INVD (1u << 22)
 #define MISC1_HLT (1u << 24)
+#define MISC1_INVLPG (1u << 25)
 #define MISC1_INVLPGA (1u << 26)
 #define MISC1_IO (1u << 27)
 #define MISC1_MSR (1u << 28)
@@ -107,6 +108,7 @@ VMCB_AT(pat, 0x668);
 #define VMEXIT_RDPMC 0x06Fu
 #define VMEXIT_CPUID 0x072u
 #define VMEXIT_INVD 0x076u
+#define VMEXIT_INVLPG 0x079u
 #define VMEXIT_HLT 0x078u
 #define VMEXIT_IO 0x07Bu
 #define VMEXIT_MSR 0x07Cu

@@ -28,6 +28,9 @@ struct vmx_controls {
     uint32_t cr0_on, cr0_may, cr4_on, cr4_may;  /* as in struct vmx_capabilities */
     uint32_t invept_type, invvpid_type;         /* the narrowest that the CPU has */
     unsigned timer_shift;                       /* the preemption timer counts TSC >> this */
+    const char *no_ept;                         /* why there is no nested paging; NULL: there is */
+    bool unrestricted; /* a guest may run with paging or protection off (needs EPT) */
+    bool string_info;  /* exits tell the segment and address size of INS and OUTS */
 };
 
 /* Read the MSRs. Returns NULL, or one sentence: there is no VT-x, or it is off. Changes nothing. */
@@ -37,8 +40,14 @@ const char *vmx_capabilities_read(struct vmx_capabilities *cap);
  * lacks for vtx mode. Pure. */
 const char *vmx_negotiate(const struct vmx_capabilities *cap, struct vmx_controls *controls);
 
-/* Walk the controls that we would use and this CPU has not: call missing(name, consequence). */
-void vmx_controls_missing(const struct vmx_controls *controls,
-                          void (*missing)(const char *name, const char *consequence));
+/* Do without EPT: shadow paging, which needs more exits and rules an unrestricted guest out. Pure.
+ */
+void vmx_without_ept(struct vmx_controls *controls);
+
+/* Walk the controls that not every CPU has: is it there, is it used, and what the guest gets where
+ * it is not used. */
+void vmx_controls_walk(const struct vmx_controls *controls,
+                       void (*tell)(const char *name, bool found, bool used,
+                                    const char *consequence));
 
 #endif

@@ -93,6 +93,48 @@ static void ept_violation(struct vcpu *vcpu, struct exit *exit)
     exit->fault.error = vmx_decode_access(q);
 }
 
+/* The CPU does not tell what INS or OUTS uses. */
+static void decode_string(struct vcpu *vcpu, struct exit *exit)
+{
+    struct insn insn;
+    if (!fetch_decode(vcpu, &insn, exit))
+        return;
+    exit->io.addr_size = insn.adsize;
+    exit->io.segment = insn.prefixes & PFX_SEG ? insn.seg_override : SREG_DS;
+}
+
+/* With shadow paging (section 27.2.1: the qualification is the address): the guest's page fault, or
+ * the shadow's. */
+static void page_fault(struct vcpu *vcpu, struct exit *exit)
+{
+    const uint32_t eip = vcpu->eip;
+    const bool delivering = take_event_back(vcpu);
+    const struct event first = vcpu->pending;
+    paging_fault(&vmx_of(vcpu)->paging, delivering ? &first : NULL, vmcs_read(VMCS_QUALIFICATION),
+                 vmcs_read(VMCS_EXIT_EVENT_ERROR), exit);
+    if (!delivering || exit->reason == EXIT_SHADOW_FILL)
+        return;
+    if (exit->reason == EXIT_NESTED_FAULT) {
+        deliver_by_hand(vcpu, exit);
+        return;
+    }
+    vcpu->pending.kind = EVENT_NONE;
+    vcpu->eip = eip; /* the fault is one of INT n itself */
+}
+
+static void exception(struct vcpu *vcpu, struct exit *exit)
+{
+    const uint32_t info = vmcs_read(VMCS_EXIT_EVENT);
+    if (INFO_TYPE(info) == INFO_NMI) {
+        __asm__ volatile("int $2"); /* the host's */
+        exit->reason = EXIT_NONE;
+    } else if ((info & INFO_VECTOR) == VEC_PF && vmx_of(vcpu)->paging.shadowed) {
+        page_fault(vcpu, exit);
+    } else {
+        vmx_real_exception(vcpu, info, exit);
+    }
+}
+
 /* Exits at an instruction that the guest has not executed: all but EPT violations. */
 static void instruction_exit(struct vcpu *vcpu, struct exit *exit, enum vmx_reason reason)
 {
@@ -103,8 +145,11 @@ static void instruction_exit(struct vcpu *vcpu, struct exit *exit, enum vmx_reas
         vmx_decode_io(vmcs_read(VMCS_QUALIFICATION), exit);
         if (!exit->io.string)
             break;
-        vmx_decode_string(vmcs_read(VMCS_INSTRUCTION_INFO), exit);
         vmx_store(vcpu); /* the memory operand goes through the guest's segments and tables */
+        if (vmx_of(vcpu)->controls.string_info)
+            vmx_decode_string(vmcs_read(VMCS_INSTRUCTION_INFO), exit);
+        else
+            decode_string(vcpu, exit);
         break;
     case VMX_CPUID:
         exit->reason = EXIT_CPUID;
@@ -124,6 +169,10 @@ static void instruction_exit(struct vcpu *vcpu, struct exit *exit, enum vmx_reas
         break;
     case VMX_VMCALL:
         exit->reason = EXIT_HYPERCALL;
+        break;
+    case VMX_INVLPG:
+        exit->reason = EXIT_INVLPG;
+        exit->invlpg.gva = vmcs_read(VMCS_QUALIFICATION);
         break;
     case VMX_INVD:
     case VMX_WBINVD:
@@ -170,8 +219,7 @@ void vmx_classify(struct vcpu *vcpu, struct exit *exit)
         exit->reason = EXIT_HOST_IRQ;
         break;
     case VMX_EXCEPTION:
-        __asm__ volatile("int $2"); /* no exception exits, so it is an NMI, and the host's */
-        exit->reason = EXIT_NONE;
+        exception(vcpu, exit);
         break;
     case VMX_INTERRUPT_WINDOW:
         exit->reason = EXIT_IRQ_WINDOW;

@@ -1,4 +1,4 @@
-/* vtx mode: Intel VT-x with EPT and unrestricted guest (SDM vol. 3C chapters 23 to 28). */
+/* vtx mode: Intel VT-x with nested or shadow paging (SDM vol. 3C chapters 23 to 28). */
 #include "cpu.h"
 #include "mode.h"
 #include "vm.h"
@@ -24,30 +24,58 @@ static bool vtx_supported(const char **why)
     return !*why;
 }
 
-static hpa_t to_hpa(const void *page)
+static void record_feature(const char *name, bool found, bool used, const char *consequence)
 {
-    return ptr_to_hpa(page);
+    record("{\"type\":\"feature\",\"name\":\"%s\",\"found\":%u,\"used\":%u,\"without\":\"%s\"}",
+           name, found, used, consequence);
 }
 
-static void record_missing(const char *name, const char *consequence)
+#define IDENTITY_ENTRY (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS)
+
+/* For EPT without unrestricted guest: a directory of 4 MB pages that map each address to itself,
+ * where the guest can read it and not write it. */
+static const char *build_identity(struct vmx *vmx)
 {
-    record("{\"type\":\"vmx-missing\",\"control\":\"%s\",\"text\":\"%s\"}", name, consequence);
+    if (vmx->paging.shadowed || vmx->controls.unrestricted)
+        return NULL;
+    vmx->identity = page_alloc();
+    if (!vmx->identity ||
+        !nested_add_page(&vmx->paging.map, VMX_IDENTITY_GPA, ptr_to_hpa(vmx->identity)))
+        return "too little memory for the identity page directory";
+    for (uint32_t i = 0; i < 1024; i++)
+        vmx->identity[i] = i << LARGE_SHIFT | IDENTITY_ENTRY;
+    return NULL;
+}
+
+static void free_tables(struct vmx *vmx)
+{
+    paging_free(&vmx->paging);
+    if (vmx->identity)
+        page_free(vmx->identity);
 }
 
 /* The parts that can fail. On failure only the page of vmx itself is left. */
-static const char *build(struct vmx *vmx, const struct vm *vm)
+static const char *build(struct vmx *vmx, struct vm *vm)
 {
-    const char *why = negotiate(&vmx->controls);
+    struct vmx_controls *c = &vmx->controls;
+    const char *why = negotiate(c);
+    if (!why)
+        why = paging_choose(vm->options, c->no_ept, &vmx->paging.shadowed);
     if (why)
         return why;
-    vmx->map = (struct nested_map){
-        .alloc = page_alloc, .release = page_free, .to_hpa = to_hpa, .to_ptr = hpa_to_ptr};
-    why = nested_build(&vmx->map, NESTED_EPT, vm);
+    if (vmx->paging.shadowed)
+        vmx_without_ept(c);
+    vmx->cr0_forced = c->unrestricted ? c->cr0_on & ~(CR0_PE | CR0_PG) : c->cr0_on;
+    if (vmx->paging.shadowed)
+        vmx->cr0_forced |= SHADOWED_CR0;
+    why = paging_init(&vmx->paging, NESTED_EPT, vm);
     if (why)
         return why;
-    why = vmx_open(vmx);
+    why = build_identity(vmx);
+    if (!why)
+        why = vmx_open(vmx);
     if (why)
-        nested_free(&vmx->map);
+        free_tables(vmx);
     return why;
 }
 
@@ -62,7 +90,7 @@ static const char *vtx_attach(struct vcpu *vcpu)
         return why;
     }
     vmx_setup(vmx);
-    vmx_controls_missing(&vmx->controls, record_missing);
+    vmx_controls_walk(&vmx->controls, record_feature);
     vmx->exit_eip = vcpu->eip;
     vcpu->backend = vmx;
     vcpu->dirty = DIRTY_ALL;
@@ -81,7 +109,7 @@ static void vtx_detach(struct vcpu *vcpu)
     struct vmx *vmx = vmx_of(vcpu);
     vtx_sync(vcpu);
     vmx_close(vmx);
-    nested_free(&vmx->map);
+    free_tables(vmx);
     page_free(vmx);
     vcpu->backend = NULL;
 }
@@ -116,13 +144,13 @@ static void vtx_irq_window(struct vcpu *vcpu, bool on)
  * the guest's translations dropped. */
 static void vtx_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 {
-    (void)global_too;
+    paging_drop_all(&vmx_of(vcpu)->paging, global_too);
     vmx_flush(vmx_of(vcpu));
 }
 
 static void vtx_tlb_flush(struct vcpu *vcpu, gva_t gva)
 {
-    (void)gva;
+    paging_drop_page(&vmx_of(vcpu)->paging, gva);
     vmx_flush(vmx_of(vcpu));
 }
 
@@ -154,7 +182,9 @@ static uint32_t load_event(const struct vcpu *vcpu)
  */
 static void load_interruptibility(struct vcpu *vcpu, struct vmx *vmx)
 {
-    const uint32_t blocking = vmx_interruptibility(vcpu->int_shadow, vcpu->eflags);
+    const uint32_t blocking = vmx->form == FORM_V86_STEP
+                                  ? 0 /* one instruction passes, and interrupts exit */
+                                  : vmx_interruptibility(vcpu->int_shadow, vcpu->eflags);
     if (blocking != vmx->shadow)
         vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, blocking);
     if ((vcpu->eflags & FL_TF) && (blocking || step_due(vcpu) || vcpu->pending.kind != EVENT_NONE))
@@ -197,13 +227,19 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vmx_make_current(vmx);
     if (vcpu->dirty)
         vmx_load(vcpu);
+    if (vmx_in_real_form(vmx) && !vmx_prepare_real(vcpu, exit))
+        return;
+    if (vmx->paging.shadowed && vmx->paging.shadow->stale) {
+        vmx->paging.shadow->stale = false;
+        vmx_flush(vmx);
+    }
     load_interruptibility(vcpu, vmx);
     load_window(vmx);
     if (vcpu->pending.kind != EVENT_NONE)
         skipped = load_event(vcpu);
     vmcs_write(VMCS_GUEST_ESP, vcpu->gpr[GPR_ESP]);
     vmcs_write(VMCS_GUEST_EIP, vcpu->eip - skipped);
-    vmcs_write(VMCS_GUEST_EFLAGS, vcpu->eflags);
+    vmcs_write(VMCS_GUEST_EFLAGS, vmx_flags_in(vmx, vcpu->eflags));
 
     if (vmx_enter(vcpu, vmx->launched)) {
         entry_refused(vmx, exit);
@@ -216,28 +252,34 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vcpu->iterated = false;
     vcpu->gpr[GPR_ESP] = vmcs_read(VMCS_GUEST_ESP);
     vcpu->eip = vmx->exit_eip = vmcs_read(VMCS_GUEST_EIP);
-    vcpu->eflags = vmcs_read(VMCS_GUEST_EFLAGS);
+    vcpu->eflags = vmx_flags_out(vmx, vcpu->eflags, vmcs_read(VMCS_GUEST_EFLAGS));
     vmx->shadow = (uint8_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     vcpu->int_shadow = vmx->shadow & (SHADOW_STI | SHADOW_MOV_SS);
     vmx_classify(vcpu, exit);
+}
+
+static bool vtx_nested_paging(const struct vcpu *vcpu)
+{
+    return !vmx_of(vcpu)->paging.shadowed;
 }
 
 static int vtx_stats(struct vcpu *vcpu, char *buf, unsigned size)
 {
     const struct vmx *vmx = vmx_of(vcpu);
     const uint32_t *word = vmx->controls.word;
-    return ksnprintf(buf, size,
-                     "\"entries\":%llu,\"nested_4k\":%u,\"nested_2m\":%u,\"vpid\":%u,"
-                     "\"controls\":{\"pin\":%u,\"cpu\":%u,\"cpu2\":%u,\"exit\":%u,\"entry\":%u}",
-                     vmx->entries, vmx->map.small_pages, vmx->map.large_pages, vmx->vpid,
-                     word[WORD_PIN], word[WORD_CPU], word[WORD_CPU2], word[WORD_EXIT],
-                     word[WORD_ENTRY]);
+    const int n =
+        ksnprintf(buf, size,
+                  "\"entries\":%llu,\"vpid\":%u,\"unrestricted\":%u,"
+                  "\"controls\":{\"pin\":%u,\"cpu\":%u,\"cpu2\":%u,\"exit\":%u,\"entry\":%u},",
+                  vmx->entries, vmx->vpid, vmx->controls.unrestricted, word[WORD_PIN],
+                  word[WORD_CPU], word[WORD_CPU2], word[WORD_EXIT], word[WORD_ENTRY]);
+    return n + paging_stats(&vmx->paging, buf + n, size - (unsigned)n);
 }
 
 const struct vmm_mode mode_vtx;
 const struct vmm_mode mode_vtx = {
     .name = "vtx",
-    .what = "Intel VT-x with EPT",
+    .what = "Intel VT-x with nested or shadow paging",
     .supported = vtx_supported,
     .attach = vtx_attach,
     .detach = vtx_detach,
@@ -248,5 +290,6 @@ const struct vmm_mode mode_vtx = {
     .irq_window = vtx_irq_window,
     .tlb_flush = vtx_tlb_flush,
     .tlb_flush_all = vtx_tlb_flush_all,
+    .nested_paging = vtx_nested_paging,
     .stats = vtx_stats,
 };

@@ -40,14 +40,16 @@ static const struct control {
      "its VT-x cannot offset the time stamp counter"},
     {WORD_CPU, CPU_INTERRUPT_WINDOW, LATER, "interrupt-window exiting",
      "its VT-x cannot exit when the guest becomes ready for an interrupt"},
-    {WORD_CPU, CPU_SECONDARY, MUST, "activate secondary controls",
-     "its VT-x has no secondary controls, so neither EPT nor unrestricted guest"},
+    {WORD_CPU, CPU_CR3_LOAD, LATER, "CR3-load exiting", "its VT-x cannot exit on MOV to CR3"},
+    {WORD_CPU, CPU_CR3_STORE, LATER, "CR3-store exiting", "its VT-x cannot exit on MOV from CR3"},
+    {WORD_CPU, CPU_INVLPG, LATER, "INVLPG exiting", "its VT-x cannot exit on INVLPG"},
+    {WORD_CPU, CPU_SECONDARY, MAY, "activate secondary controls", "it has none of those below"},
     {WORD_CPU, CPU_MWAIT, MAY, "MWAIT exiting", "MWAIT runs although CPUID does not offer it"},
     {WORD_CPU, CPU_MONITOR, MAY, "MONITOR exiting", "MONITOR runs although CPUID hides it"},
     {WORD_CPU, CPU_RDPMC, MAY, "RDPMC exiting", "the guest can read the host's event counters"},
-    {WORD_CPU2, CPU2_EPT, MUST, "enable EPT", "its VT-x has no EPT"},
-    {WORD_CPU2, CPU2_UNRESTRICTED, MUST, "unrestricted guest",
-     "its VT-x cannot run an unrestricted guest, that is one with paging off"},
+    {WORD_CPU2, CPU2_EPT, MAY, "enable EPT", "shadow paging: the guest's page faults exit"},
+    {WORD_CPU2, CPU2_UNRESTRICTED, MAY, "unrestricted guest",
+     "a guest with paging off runs on a table of the VMM, and real mode in virtual-8086 mode"},
     {WORD_CPU2, CPU2_VPID, MAY, "enable VPID", "every world switch drops the guest's TLB entries"},
     {WORD_CPU2, CPU2_WBINVD, MAY, "WBINVD exiting", "the guest can write the host's caches back"},
     {WORD_EXIT, EXIT_SAVE_DEBUG, MUST, "save debug controls",
@@ -86,9 +88,12 @@ static void pair(struct vmx_controls *c, uint32_t on_entry, uint32_t on_exit)
     c->word[WORD_EXIT] &= ~on_exit;
 }
 
+/* Why nested paging cannot be used, or NULL. */
 static const char *choose_ept(const struct vmx_capabilities *cap, struct vmx_controls *c)
 {
     const uint64_t has = cap->ept_vpid;
+    if (!(c->word[WORD_CPU2] & CPU2_EPT))
+        return "its VT-x has no EPT";
     if (!(has & EPT_4_LEVELS) || !(has & EPT_WRITE_BACK))
         return "its EPT does not walk four write-back levels";
     if (!(has & EPT_2MB))
@@ -96,10 +101,21 @@ static const char *choose_ept(const struct vmx_capabilities *cap, struct vmx_con
     if (!(has & EPT_INVEPT))
         return "its EPT has no INVEPT";
     c->invept_type = has & EPT_INVEPT_SINGLE ? 1 : 2; /* single context, else all */
-    c->invvpid_type = has & VPID_INVVPID_SINGLE ? 1 : 2;
-    if (!(has & VPID_INVVPID))
-        c->word[WORD_CPU2] &= ~CPU2_VPID;
     return NULL;
+}
+
+static void choose_vpid(const struct vmx_capabilities *cap, struct vmx_controls *c)
+{
+    c->invvpid_type = cap->ept_vpid & VPID_INVVPID_SINGLE ? 1 : 2;
+    if (!(cap->ept_vpid & VPID_INVVPID))
+        c->word[WORD_CPU2] &= ~CPU2_VPID;
+}
+
+void vmx_without_ept(struct vmx_controls *c)
+{
+    c->word[WORD_CPU2] &= ~(CPU2_EPT | CPU2_UNRESTRICTED);
+    c->word[WORD_CPU] |= CPU_CR3_LOAD | CPU_CR3_STORE | CPU_INVLPG;
+    c->unrestricted = false;
 }
 
 const char *vmx_negotiate(const struct vmx_capabilities *cap, struct vmx_controls *c)
@@ -117,18 +133,24 @@ const char *vmx_negotiate(const struct vmx_capabilities *cap, struct vmx_control
     const char *why = choose_controls(c);
     if (why)
         return why;
-    if (!(cap->basic & BASIC_INS_OUTS_INFO))
-        return "its VT-x does not say which segment and address size INS and OUTS use";
+    c->string_info = cap->basic & BASIC_INS_OUTS_INFO;
     pair(c, ENTRY_LOAD_PAT, EXIT_LOAD_PAT);
     pair(c, ENTRY_LOAD_EFER, EXIT_LOAD_EFER);
-    return choose_ept(cap, c);
+    c->no_ept = choose_ept(cap, c);
+    c->unrestricted = c->word[WORD_CPU2] & CPU2_UNRESTRICTED;
+    choose_vpid(cap, c);
+    if (c->no_ept)
+        vmx_without_ept(c);
+    return NULL;
 }
 
-void vmx_controls_missing(const struct vmx_controls *c,
-                          void (*missing)(const char *name, const char *consequence))
+void vmx_controls_walk(const struct vmx_controls *c,
+                       void (*tell)(const char *name, bool found, bool used,
+                                    const char *consequence))
 {
     for (unsigned i = 0; i < ARRAY_LEN(table); i++) {
-        if (table[i].need == MAY && !(c->word[table[i].word] & table[i].bit))
-            missing(table[i].name, table[i].why);
+        const struct control *t = &table[i];
+        if (t->need == MAY)
+            tell(t->name, c->may[t->word] & t->bit, c->word[t->word] & t->bit, t->why);
     }
 }

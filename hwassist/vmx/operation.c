@@ -101,7 +101,8 @@ const char *vmx_open(struct vmx *vmx)
     ASSERT(vmclear(vmx->vmcs));
     vmx_make_current(vmx);
     /* Entries of an earlier user of these pages or of this VPID may linger (section 28.3.3.3). */
-    invept(vmx->controls.invept_type, ptr_to_hpa(vmx->map.root));
+    if (!vmx->paging.shadowed)
+        invept(vmx->controls.invept_type, ptr_to_hpa(vmx->paging.map.root));
     vmx_flush(vmx);
     return NULL;
 }

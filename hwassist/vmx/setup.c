@@ -22,11 +22,11 @@ static void setup_controls(const struct vmx *vmx)
     const struct vmx_controls *c = &vmx->controls;
     vmcs_write(VMCS_PIN_CONTROLS, c->word[WORD_PIN]);
     vmcs_write(VMCS_CPU_CONTROLS, c->word[WORD_CPU]);
-    vmcs_write(VMCS_CPU_CONTROLS2,
-               vmx->vpid ? c->word[WORD_CPU2] : c->word[WORD_CPU2] & ~CPU2_VPID);
+    if (c->word[WORD_CPU] & CPU_SECONDARY)
+        vmcs_write(VMCS_CPU_CONTROLS2,
+                   vmx->vpid ? c->word[WORD_CPU2] : c->word[WORD_CPU2] & ~CPU2_VPID);
     vmcs_write(VMCS_EXIT_CONTROLS, c->word[WORD_EXIT]);
     vmcs_write(VMCS_ENTRY_CONTROLS, c->word[WORD_ENTRY]);
-    vmcs_write(VMCS_EXCEPTION_BITMAP, 0);
     vmcs_write(VMCS_PF_ERROR_MASK, 0);
     vmcs_write(VMCS_PF_ERROR_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGETS, 0);
@@ -34,13 +34,15 @@ static void setup_controls(const struct vmx *vmx)
     vmcs_write(VMCS_EXIT_MSR_LOADS, 0);
     vmcs_write(VMCS_ENTRY_MSR_LOADS, 0);
     vmcs_write(VMCS_ENTRY_EVENT, 0);
-    vmcs_write64(VMCS_EPT_POINTER,
-                 ptr_to_hpa(vmx->map.root) | EPT_POINTER_WRITE_BACK | EPT_POINTER_LEVELS);
+    if (!vmx->paging.shadowed)
+        vmcs_write64(VMCS_EPT_POINTER, ptr_to_hpa(vmx->paging.map.root) | EPT_POINTER_WRITE_BACK |
+                                           EPT_POINTER_LEVELS);
     if (vmx->vpid)
         vmcs_write(VMCS_VPID, vmx->vpid);
     /* Caching is the host's: VM exits do not put CR0.CD and CR0.NW back (section 27.5.1). */
-    vmcs_write(VMCS_CR0_MASK, (c->cr0_on & ~(CR0_PE | CR0_PG)) | CR0_CD | CR0_NW);
-    vmcs_write(VMCS_CR4_MASK, ~CR4_FREE);
+    vmcs_write(VMCS_CR0_MASK, vmx->cr0_forced | CR0_CD | CR0_NW);
+    vmcs_write(VMCS_CR4_MASK, ~CR4_FREE | (vmx->paging.shadowed ? SHADOWED_CR4 : 0) |
+                                  (c->unrestricted ? 0 : CR4_PSE));
 }
 
 static void setup_guest(const struct vmx *vmx)

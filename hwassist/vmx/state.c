@@ -6,16 +6,45 @@
 #include "vmx.h"
 #include "x86.h"
 
+/* Without unrestricted guest paging is always on. With EPT, a guest that has it off gets a page
+ * directory of the VMM that maps each address to itself. While it is in use, CR3 is not the guest's
+ * own, and the guest's use of it must exit. */
+static bool on_identity(const struct vcpu *vcpu)
+{
+    return vmx_of(vcpu)->identity && !(vcpu->cr0 & CR0_PG);
+}
+
+static void load_cr3_exits(struct vmx *vmx, bool on)
+{
+    uint32_t *controls = &vmx->controls.word[WORD_CPU];
+    const uint32_t exits = CPU_CR3_LOAD | CPU_CR3_STORE;
+    const uint32_t wanted = on ? exits : vmx->controls.must[WORD_CPU] & exits;
+    if ((*controls & exits) == wanted)
+        return;
+    *controls = (*controls & ~exits) | wanted;
+    vmcs_write(VMCS_CPU_CONTROLS, *controls);
+}
+
 static void load_control_registers(const struct vcpu *vcpu)
 {
-    const struct vmx_controls *c = &vmx_of(vcpu)->controls;
-    /* Unrestricted guest: PE and PG are free; NE and the like stay as VMX wants them. */
-    const uint32_t forced0 = c->cr0_on & ~(CR0_PE | CR0_PG);
-    vmcs_write(VMCS_GUEST_CR0, (vcpu->cr0 | forced0) & c->cr0_may);
+    struct vmx *vmx = vmx_of(vcpu);
+    const struct vmx_controls *c = &vmx->controls;
+    uint32_t cr3 = vcpu->cr3, cr4 = vcpu->cr4;
+    if (vmx->paging.shadowed) {
+        cr3 = vmx->paging.shadow_cr3;
+        cr4 = (cr4 & ~SHADOWED_CR4) | CR4_PAE;
+    } else if (vmx->identity) {
+        load_cr3_exits(vmx, on_identity(vcpu));
+        if (on_identity(vcpu)) {
+            cr3 = VMX_IDENTITY_GPA;
+            cr4 |= CR4_PSE;
+        }
+    }
+    vmcs_write(VMCS_GUEST_CR0, (vcpu->cr0 | vmx->cr0_forced) & c->cr0_may);
     vmcs_write(VMCS_CR0_SHADOW, vcpu->cr0);
-    vmcs_write(VMCS_GUEST_CR4, (vcpu->cr4 | c->cr4_on) & c->cr4_may);
+    vmcs_write(VMCS_GUEST_CR4, (cr4 | c->cr4_on) & c->cr4_may);
     vmcs_write(VMCS_CR4_SHADOW, vcpu->cr4);
-    vmcs_write(VMCS_GUEST_CR3, vcpu->cr3);
+    vmcs_write(VMCS_GUEST_CR3, cr3);
 }
 
 /* Access rights as VM entry wants them (section 26.3.1.2): usable code and data are accessed, the
@@ -27,6 +56,40 @@ static uint32_t rights(const struct segment *s, enum sreg reg)
     if (reg == SREG_LDTR)
         return s->attr;
     return s->attr | (reg == SREG_TR ? SYS_TSS16_BUSY & ~SYS_TSS16_AVAIL : SEG_ACCESSED);
+}
+
+/* Section 26.3.1.2, "virtual-8086 mode": the hidden parts are what the selector says. A TSS that is
+ * too short for a map of ports makes IN and OUT fault, and then the VMM does them. */
+#define V86_RIGHTS (SEG_P | SEG_DPL | SEG_S | SEG_RW | SEG_ACCESSED)
+#define V86_TSS_LIMIT 0x5F
+
+static void load_v86_segments(const struct vcpu *vcpu)
+{
+    for (enum sreg reg = SREG_ES; reg <= SREG_GS; reg++) {
+        const struct segment *s = &vcpu->seg[reg];
+        const uint16_t selector = reg == SREG_CS ? (uint16_t)(s->base >> 4) : s->selector;
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES, reg), selector);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_BASE, reg), (uint32_t)selector << 4);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg), 0xFFFF);
+        vmcs_write(VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg), V86_RIGHTS);
+    }
+    vmcs_write(VMCS_GUEST_LDTR_RIGHTS, SEG_UNUSABLE);
+    vmcs_write(VMCS_GUEST_TR, 0);
+    vmcs_write(VMCS_GUEST_TR_LIMIT, V86_TSS_LIMIT);
+    vmcs_write(VMCS_GUEST_TR_RIGHTS, SEG_P | SYS_TSS32_BUSY);
+}
+
+/* A load in virtual-8086 mode changes what it does in real mode; limit and rights stay there. */
+static void store_v86_segments(struct vcpu *vcpu)
+{
+    for (enum sreg reg = SREG_ES; reg <= SREG_GS; reg++) {
+        struct segment *s = &vcpu->seg[reg];
+        const uint16_t selector = (uint16_t)vmcs_read(VMCS_SEGMENT(VMCS_GUEST_ES, reg));
+        if (selector == s->selector)
+            continue;
+        s->selector = selector;
+        s->base = (uint32_t)selector << 4;
+    }
 }
 
 static void load_segments(const struct vcpu *vcpu)
@@ -101,13 +164,28 @@ static void load_msrs(const struct vcpu *vcpu)
         vmcs_write64(VMCS_GUEST_PAT, vcpu->pat);
 }
 
+/* Segments and what depends on the form that they have, without unrestricted guest. */
+static void load_form(struct vcpu *vcpu)
+{
+    struct vmx *vmx = vmx_of(vcpu);
+    const uint32_t shadowed = vmx->paging.shadowed ? 1u << VEC_PF : 0;
+    vmx_choose_form(vcpu);
+    if (vmx->form == FORM_PLAIN)
+        load_segments(vcpu);
+    else if (vmx->form != FORM_NONE)
+        load_v86_segments(vcpu);
+    vmcs_write(VMCS_EXCEPTION_BITMAP, vmx->form == FORM_PLAIN ? shadowed : UINT32_MAX);
+}
+
 void vmx_load(struct vcpu *vcpu)
 {
     if (vcpu->dirty & DIRTY_CR)
         load_control_registers(vcpu);
     if (vcpu->dirty & DIRTY_CR2)
         write_cr2(vcpu->cr2);
-    if (vcpu->dirty & DIRTY_SEG)
+    if (vcpu->dirty & (DIRTY_SEG | DIRTY_CR) && !vmx_of(vcpu)->controls.unrestricted)
+        load_form(vcpu);
+    else if (vcpu->dirty & DIRTY_SEG)
         load_segments(vcpu);
     if (vcpu->dirty & DIRTY_TABLE)
         load_tables(vcpu);
@@ -125,9 +203,13 @@ void vmx_store(struct vcpu *vcpu)
     const uint32_t mask0 = vmcs_read(VMCS_CR0_MASK), mask4 = vmcs_read(VMCS_CR4_MASK);
     vcpu->cr0 = (vmcs_read(VMCS_GUEST_CR0) & ~mask0) | (vmcs_read(VMCS_CR0_SHADOW) & mask0);
     vcpu->cr4 = (vmcs_read(VMCS_GUEST_CR4) & ~mask4) | (vmcs_read(VMCS_CR4_SHADOW) & mask4);
-    vcpu->cr3 = vmcs_read(VMCS_GUEST_CR3);
+    if (!vmx_of(vcpu)->paging.shadowed && !on_identity(vcpu))
+        vcpu->cr3 = vmcs_read(VMCS_GUEST_CR3);
     vcpu->cr2 = read_cr2();
-    store_segments(vcpu);
+    if (vmx_of(vcpu)->form == FORM_PLAIN)
+        store_segments(vcpu);
+    else if (vmx_of(vcpu)->form == FORM_V86)
+        store_v86_segments(vcpu);
     store_tables(vcpu);
     store_debug(vcpu);
 }

@@ -58,6 +58,8 @@ enum vmcs_group { VMCS_CONTROL, VMCS_EXIT_INFO, VMCS_GUEST, VMCS_HOST };
     X(CPU_CONTROLS2, 0x401E, 32, CONTROL)                                                          \
     X(INSTRUCTION_ERROR, 0x4400, 32, EXIT_INFO)                                                    \
     X(EXIT_REASON, 0x4402, 32, EXIT_INFO)                                                          \
+    X(EXIT_EVENT, 0x4404, 32, EXIT_INFO)                                                           \
+    X(EXIT_EVENT_ERROR, 0x4406, 32, EXIT_INFO)                                                     \
     X(IDT_EVENT, 0x4408, 32, EXIT_INFO)                                                            \
     X(IDT_EVENT_ERROR, 0x440A, 32, EXIT_INFO)                                                      \
     X(INSTRUCTION_LENGTH, 0x440C, 32, EXIT_INFO)                                                   \
@@ -149,8 +151,11 @@ VMCS_FIELDS(X)
 #define CPU_INTERRUPT_WINDOW (1u << 2)
 #define CPU_TSC_OFFSET (1u << 3)
 #define CPU_HLT (1u << 7)
+#define CPU_INVLPG (1u << 9)
 #define CPU_MWAIT (1u << 10)
 #define CPU_RDPMC (1u << 11)
+#define CPU_CR3_LOAD (1u << 15)
+#define CPU_CR3_STORE (1u << 16)
 #define CPU_UNCONDITIONAL_IO (1u << 24)
 #define CPU_MONITOR (1u << 29)
 #define CPU_SECONDARY (1u << 31)

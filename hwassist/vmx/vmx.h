@@ -3,7 +3,7 @@
 #define TRIVISOR_VMX_H
 
 #include "capability.h"
-#include "tables.h"
+#include "paging.h"
 #include "vcpu.h"
 #include "vmcs_fields.h"
 
@@ -11,11 +11,22 @@
 #define FEATURE_LOCKED 1u
 #define FEATURE_VMXON 4u
 
+/* How the guest's state is in the VMCS. All but the first only without unrestricted guest. */
+enum vmx_form {
+    FORM_PLAIN,    /* as it is; CR0.PG may be the VMM's */
+    FORM_V86,      /* real mode, as a task in virtual-8086 mode */
+    FORM_V86_STEP, /* the same for one instruction that uses no segment but CS (see real.c) */
+    FORM_NONE,     /* no VM entry would accept it: the VMM executes the next instruction */
+};
+
 /* The mode's own state of a vCPU: one page. */
 struct vmx {
     struct vmx_controls controls;
     void *vmcs; /* the VMCS region */
-    struct nested_map map;
+    struct hw_paging paging;
+    uint32_t *identity;  /* see state.c; NULL where it is not needed */
+    uint32_t cr0_forced; /* CR0 bits that are set for the CPU, whatever the guest believes */
+    enum vmx_form form;
     uint16_t vpid;  /* 0: the CPU has no VPIDs, or none was free */
     bool launched;  /* the VMCS has been entered since VMCLEAR */
     bool window;    /* EXIT_IRQ_WINDOW is asked for */
@@ -46,8 +57,30 @@ void vmx_close(struct vmx *vmx);
 void vmx_make_current(struct vmx *vmx);
 void vmx_flush(const struct vmx *vmx);
 
+/*
+ * real.c: guests in real mode, and between it and protected mode, on a CPU that cannot have them.
+ * vmx_choose_form: after vmx_load() of changed segments or control registers.
+ * vmx_in_real_form: is vmx->form one that real.c looks after?
+ * vmx_prepare_real: before an entry in such a form. Returns false when the VMM has done something
+ * instead: *exit says what.
+ * vmx_real_exception: the exit for an exception in such a form; info as in VMCS_EXIT_EVENT.
+ */
+void vmx_choose_form(struct vcpu *vcpu);
+static inline bool vmx_in_real_form(const struct vmx *vmx)
+{
+    return vmx->form != FORM_PLAIN;
+}
+bool vmx_prepare_real(struct vcpu *vcpu, struct exit *exit);
+void vmx_real_exception(struct vcpu *vcpu, uint32_t info, struct exit *exit);
+/* EFLAGS for the VMCS, and the guest's after an exit. */
+uint32_t vmx_flags_in(const struct vmx *vmx, uint32_t eflags);
+uint32_t vmx_flags_out(const struct vmx *vmx, uint32_t before, uint32_t eflags);
+
 /* setup.c: all fields of the current VMCS that never change while the guest runs. */
 void vmx_setup(const struct vmx *vmx);
+
+/* Where the VMM's own page directory is for the guest's CR3: far above all memory, see state.c. */
+#define VMX_IDENTITY_GPA 0xFFFBC000u
 
 /* state.c: canonical vCPU to guest-state area and back. load loads what vcpu->dirty names. */
 void vmx_load(struct vcpu *vcpu);

@@ -45,6 +45,12 @@ bool fetch_decode(struct vcpu *vcpu, struct insn *insn, struct exit *exit);
 bool deliver_event(struct vcpu *vcpu, const struct event *event);
 
 /*
+ * What becomes of a fault that came up while `first` was delivered (SDM vol. 3A table 6-5): *fault
+ * stays or becomes a double fault; false: nothing more can be delivered, the CPU shuts down.
+ */
+bool combine_faults(const struct event *first, struct event *fault);
+
+/*
  * Load a data, stack or code segment register as MOV sreg does, all checks included
  * (SDM vol. 2, MOV: "Loading a segment register while in protected mode"). In real mode: base =
  * selector * 16. Sets the accessed bit in the guest's descriptor. SREG_CS is checked as a far JMP

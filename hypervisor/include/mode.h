@@ -56,6 +56,10 @@ struct vmm_mode {
     void (*tlb_flush)(struct vcpu *vcpu, gva_t gva);
     void (*tlb_flush_all)(struct vcpu *vcpu, bool global_too);
 
+    /* Does the CPU walk nested page tables after the guest's own? Optional: NULL when it does not.
+     */
+    bool (*nested_paging)(const struct vcpu *vcpu);
+
     /* Mode-specific counters as JSON members ("\"scanned\":12,"...) into buf; returns length. */
     int (*stats)(struct vcpu *vcpu, char *buf, unsigned size);
 

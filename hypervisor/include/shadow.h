@@ -11,10 +11,11 @@
  * they still allow goes on, the rest is dropped. A guest that writes a page-table entry pays
  * nothing for it; one that switches pays a few instructions for each page it used lately.
  *
- * There are two roots for the one guest address space. Both are walked by a CPU at CPL 3, so the
- * guest's U/S bit cannot be left to the hardware: which root is loaded decides.
+ * In software modes there are two roots for the one guest address space. Both are walked by a CPU
+ * at CPL 3, so the guest's U/S bit cannot be left to the hardware: which root is loaded decides.
  *   SHADOW_KERNEL  everything the guest kernel may reach
  *   SHADOW_USER    only pages with U/S set in the guest's tables
+ * Hardware modes let the CPU enforce U/S, with SHADOW_KERNEL alone, and have all linear addresses.
  */
 #ifndef TRIVISOR_SHADOW_H
 #define TRIVISOR_SHADOW_H
@@ -23,7 +24,7 @@
 
 enum shadow_root_id { SHADOW_KERNEL, SHADOW_USER, SHADOW_ROOTS };
 
-#define SHADOW_PDES 1920 /* 2 MB slots below VMM_BASE */
+#define SHADOW_PDES 2048 /* 2 MB slots; software modes use those below VMM_BASE */
 #define SHADOW_POOL 384  /* page tables in the pool; see make_room() for when it is empty */
 #define SHADOW_TRACK 64  /* entries of a table remembered one by one, for cheap clearing */
 #define SHADOW_SPACES 16 /* address spaces remembered */
@@ -66,8 +67,16 @@ struct shadow_recent {
     uint32_t add;         /* makes a shadow entry of one */
 };
 
+enum shadow_kind {
+    SHADOW_WINDOW, /* two roots; no guest page is executable through SHADOW_KERNEL, because the
+                    * guest kernel's code runs from a code window */
+    SHADOW_PLAIN,  /* two roots, and guest pages are executable */
+    SHADOW_NATIVE, /* one root, with the guest's own U/S: for hardware modes */
+};
+
 struct shadow {
     struct vm *vm;
+    bool native;                  /* SHADOW_NATIVE */
     uint64_t *pdpt[SHADOW_ROOTS]; /* 4 entries, 32-byte aligned, below 4 GB */
     uint64_t *pd[SHADOW_ROOTS][4];
     uint64_t pde_flags[SHADOW_ROOTS]; /* in every directory entry: PTE_NX keeps a root unexecuted */
@@ -93,20 +102,20 @@ enum shadow_result {
     SHADOW_FILLED,   /* an entry was set: run the instruction again */
     SHADOW_FAULT,    /* the guest's own page fault; *error is its error code */
     SHADOW_WATCHED,  /* a write to a page in vm->page_watch */
-    SHADOW_HOLE,     /* a write where the guest has no memory */
+    SHADOW_HOLE,     /* a write (SHADOW_NATIVE: any access) where the guest has no memory */
     SHADOW_RESERVED, /* the guest maps something into the VMM's range and used it */
 };
 
-/* Set up empty roots. kernel_nx: no guest page is executable through SHADOW_KERNEL (its code runs
- * from a code window). Returns NULL, or a sentence when memory is short. */
-const char *shadow_init(struct shadow *shadow, struct vm *vm, bool kernel_nx);
+/* Set up empty roots. Returns NULL, or a sentence when memory is short. */
+const char *shadow_init(struct shadow *shadow, struct vm *vm, enum shadow_kind kind);
 void shadow_free(struct shadow *shadow);
 
 /* What to load into CR3 for a root. */
 hpa_t shadow_cr3(const struct shadow *shadow, enum shadow_root_id root);
 
 /*
- * A page fault at gva (host error code: only PF_W is used) while the root was loaded.
+ * A page fault at gva while the root was loaded. Of the host's error code PF_W is used, and PF_U by
+ * SHADOW_NATIVE.
  * *gpa receives the guest physical address, where the walk succeeded.
  */
 enum shadow_result shadow_fault(struct shadow *shadow, enum shadow_root_id root, gva_t gva,

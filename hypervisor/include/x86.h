@@ -39,6 +39,7 @@
 #define CR0_CD 0x40000000u
 #define CR0_PG 0x80000000u
 
+#define DR6_BREAKPOINTS 0xFu
 #define DR6_BS 0x4000u /* single step, SDM vol. 3B section 17.2.3 */
 
 #define CR4_VME 0x0001u

@@ -599,7 +599,7 @@ static void set_up(void)
                      .page_watch = watch,
                      .page_written = page_written};
     vm.vcpu.vm = &vm;
-    HOLDS(!shadow_init(&shadow, &vm, false));
+    HOLDS(!shadow_init(&shadow, &vm, SHADOW_PLAIN));
 }
 
 static void fill_table(unsigned n, uint32_t flags)

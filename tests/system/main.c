@@ -84,6 +84,7 @@ int main(int argc, char **argv)
     tests_guests();
     tests_sites();
     tests_ablation();
+    tests_hardware();
     tests_emulator();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {

@@ -55,9 +55,8 @@ Test(vmx_negotiate, what_is_missing_is_named)
         {WORD_PIN, PIN_EXTERNAL_INTERRUPT, "external interrupts"},
         {WORD_CPU, CPU_HLT, "HLT"},
         {WORD_CPU, CPU_INTERRUPT_WINDOW, "ready for an interrupt"},
-        {WORD_CPU, CPU_SECONDARY, "secondary"},
-        {WORD_CPU2, CPU2_EPT, "no EPT"},
-        {WORD_CPU2, CPU2_UNRESTRICTED, "unrestricted"},
+        {WORD_CPU, CPU_CR3_LOAD, "MOV to CR3"},
+        {WORD_CPU, CPU_INVLPG, "INVLPG"},
         {WORD_EXIT, EXIT_SAVE_DEBUG, "DR7"},
     };
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
@@ -81,6 +80,45 @@ Test(vmx_negotiate, forced_bits_stay_and_64_bit_is_refused)
     cr_expect_not_null(vmx_negotiate(&cap, &c));
 }
 
+/* Old CPUs: what is not there is done without, and a reason is given. */
+Test(vmx_negotiate, generations)
+{
+    struct vmx_capabilities cap = full_cpu();
+    struct vmx_controls c;
+    const uint32_t exits = CPU_CR3_LOAD | CPU_CR3_STORE | CPU_INVLPG;
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    cr_expect(c.unrestricted && !c.no_ept && c.string_info);
+    cr_expect_not(c.word[WORD_CPU] & exits, "EPT needs none of these exits");
+    forbid(&cap, WORD_CPU2, CPU2_UNRESTRICTED);
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    cr_expect(!c.unrestricted && !c.no_ept);
+    forbid(&cap, WORD_CPU2, CPU2_EPT);
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    cr_expect(!c.unrestricted && strstr(c.no_ept, "no EPT"));
+    cr_expect_eq(c.word[WORD_CPU] & exits, exits);
+    cr_expect(c.word[WORD_CPU2] & CPU2_VPID);
+    cap.allowed[WORD_CPU2] = 0;
+    cap.ept_vpid = 0;
+    cap.basic &= ~(1ull << 54);
+    forbid(&cap, WORD_CPU, CPU_SECONDARY);
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    cr_expect_eq(c.word[WORD_CPU2], 0);
+    cr_expect_not(c.word[WORD_CPU] & CPU_SECONDARY);
+    cr_expect_not(c.string_info);
+}
+
+Test(vmx_negotiate, without_ept_nothing_of_it_is_left)
+{
+    const struct vmx_capabilities cap = full_cpu();
+    struct vmx_controls c;
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    vmx_without_ept(&c);
+    cr_expect_not(c.word[WORD_CPU2] & (CPU2_EPT | CPU2_UNRESTRICTED));
+    cr_expect_not(c.unrestricted);
+    cr_expect(c.word[WORD_CPU] & CPU_CR3_LOAD && c.word[WORD_CPU] & CPU_CR3_STORE);
+    cr_expect(c.word[WORD_CPU] & CPU_INVLPG);
+}
+
 /* Loading the guest's EFER and not the host's afterwards would leave the guest's with the host. */
 Test(vmx_negotiate, entry_and_exit_are_paired)
 {
@@ -101,15 +139,18 @@ Test(vmx_negotiate, no_invvpid_means_no_vpid)
     cr_assert_null(vmx_negotiate(&cap, &c));
     cr_expect_not(c.word[WORD_CPU2] & CPU2_VPID);
     cap.ept_vpid &= ~(1ull << 16);
-    cr_expect_not_null(vmx_negotiate(&cap, &c), "the nested tables use 2 MB pages");
+    cr_assert_null(vmx_negotiate(&cap, &c));
+    cr_expect(strstr(c.no_ept, "2 MB pages"));
 }
 
-static unsigned missing_count;
+static unsigned found_count, used_count;
 
-static void count_missing(const char *name, const char *consequence)
+static void count_features(const char *name, bool found, bool used, const char *consequence)
 {
     cr_expect_not_null(consequence, "%s", name);
-    missing_count++;
+    cr_expect(found || !used, "%s", name);
+    found_count += found;
+    used_count += used;
 }
 
 Test(vmx_negotiate, optional_controls_are_listed)
@@ -117,12 +158,16 @@ Test(vmx_negotiate, optional_controls_are_listed)
     struct vmx_capabilities cap = full_cpu();
     struct vmx_controls c;
     vmx_negotiate(&cap, &c);
-    vmx_controls_missing(&c, count_missing);
-    cr_expect_eq(missing_count, 0);
+    vmx_controls_walk(&c, count_features);
+    const unsigned all = found_count;
+    cr_expect_eq(used_count, all);
     forbid(&cap, WORD_CPU2, CPU2_VPID | CPU2_WBINVD);
     vmx_negotiate(&cap, &c);
-    vmx_controls_missing(&c, count_missing);
-    cr_expect_eq(missing_count, 2);
+    vmx_without_ept(&c);
+    found_count = used_count = 0;
+    vmx_controls_walk(&c, count_features);
+    cr_expect_eq(found_count, all - 2);
+    cr_expect_eq(used_count, all - 4, "without EPT there is no unrestricted guest");
 }
 
 /* --- events --- */
