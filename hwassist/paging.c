@@ -68,7 +68,7 @@ void paging_fault(struct hw_paging *paging, const struct event *first, gva_t gva
     struct event *fault = &exit->exception.event;
     uint32_t guest_error;
     gpa_t gpa;
-    switch (shadow_fault(paging->shadow, SHADOW_KERNEL, gva, error, &guest_error, &gpa)) {
+    switch (shadow_fault_native(paging->shadow, gva, error, &guest_error, &gpa)) {
     case SHADOW_FILLED:
         exit->reason = EXIT_SHADOW_FILL;
         break;

@@ -26,7 +26,7 @@ static bool alloc_root(struct shadow *s, int root)
             return false;
         s->pdpt[root][i] = ptr_to_hpa(s->pd[root][i]) | PTE_P;
     }
-    if (!s->native)
+    if (!s->own_user)
         point_at_vmm(s->pd[root][3]);
     return true;
 }
@@ -35,7 +35,7 @@ const char *shadow_init(struct shadow *s, struct vm *vm, enum shadow_kind kind)
 {
     memset(s, 0, sizeof(*s));
     s->vm = vm;
-    s->native = kind == SHADOW_NATIVE;
+    s->own_user = kind == SHADOW_NATIVE ? PTE_U : 0;
     memset(s->slot, 0xFF, sizeof(s->slot));
     s->recent.part = NO_PART;
     for (unsigned i = 0; i <= SHADOW_SPACES; i++)
@@ -49,7 +49,7 @@ const char *shadow_init(struct shadow *s, struct vm *vm, enum shadow_kind kind)
     bool ok = s->hole_read && s->hole_bucket;
     for (unsigned pde = 0; pde < SHADOW_PDES; pde++)
         s->entries[SHADOW_KERNEL][pde] = s->entries[SHADOW_USER][pde] = s->hole_bucket;
-    for (int root = 0; root < (s->native ? 1 : SHADOW_ROOTS) && ok; root++)
+    for (int root = 0; root < (s->own_user ? 1 : SHADOW_ROOTS) && ok; root++)
         ok = alloc_root(s, root);
     while (ok && s->free_count < SHADOW_POOL) {
         s->table[s->free_count].pt = page_alloc();
@@ -276,8 +276,7 @@ static inline bool still_good(const struct shadow *s, uint32_t need, uint64_t sh
 {
     if (shadow & PTE_W)
         need |= PTE_W | PTE_D;
-    if (s->native)
-        need |= (uint32_t)shadow & PTE_U;
+    need |= (uint32_t)shadow & s->own_user;
     return (guest & need) == need && (guest & PAGE_MASK) < s->vm->ram_size &&
            s->vm->ram_hpa + (guest & PAGE_MASK) == ((uint32_t)shadow & PAGE_MASK);
 }
@@ -399,8 +398,8 @@ static inline __attribute__((always_inline)) void forget_page(struct shadow *s, 
  * its kernel writes to read-only pages through entries that programs cannot use; a program that
  * reads the page faults, and makes it read-only again.
  */
-static __attribute__((noinline)) enum shadow_result
-native_fault(struct shadow *s, gva_t gva, uint32_t host_error, uint32_t *error, gpa_t *gpa)
+enum shadow_result shadow_fault_native(struct shadow *s, gva_t gva, uint32_t host_error,
+                                       uint32_t *error, gpa_t *gpa)
 {
     struct walk walk;
     hpa_t hpa;
@@ -428,8 +427,6 @@ enum shadow_result shadow_fault(struct shadow *s, enum shadow_root_id root, gva_
     const bool write = host_error & PF_W;
     struct walk walk;
     hpa_t hpa;
-    if (s->native)
-        return native_fault(s, gva, host_error, error, gpa);
     if (!walk_tables(vcpu, gva,
                      (write ? ACCESS_WRITE : 0) | (root == SHADOW_USER ? ACCESS_USER : 0), &walk,
                      error)) {

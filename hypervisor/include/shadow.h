@@ -76,7 +76,7 @@ enum shadow_kind {
 
 struct shadow {
     struct vm *vm;
-    bool native;                  /* SHADOW_NATIVE */
+    uint32_t own_user;            /* PTE_U for SHADOW_NATIVE: entries have the guest's own U/S */
     uint64_t *pdpt[SHADOW_ROOTS]; /* 4 entries, 32-byte aligned, below 4 GB */
     uint64_t *pd[SHADOW_ROOTS][4];
     uint64_t pde_flags[SHADOW_ROOTS]; /* in every directory entry: PTE_NX keeps a root unexecuted */
@@ -114,12 +114,15 @@ void shadow_free(struct shadow *shadow);
 hpa_t shadow_cr3(const struct shadow *shadow, enum shadow_root_id root);
 
 /*
- * A page fault at gva while the root was loaded. Of the host's error code PF_W is used, and PF_U by
- * SHADOW_NATIVE.
+ * A page fault at gva (host error code: only PF_W is used) while the root was loaded.
  * *gpa receives the guest physical address, where the walk succeeded.
  */
 enum shadow_result shadow_fault(struct shadow *shadow, enum shadow_root_id root, gva_t gva,
                                 uint32_t host_error, uint32_t *error, gpa_t *gpa);
+
+/* The same for SHADOW_NATIVE, where PF_U of the host's error code counts, too. */
+enum shadow_result shadow_fault_native(struct shadow *shadow, gva_t gva, uint32_t host_error,
+                                       uint32_t *error, gpa_t *gpa);
 
 /* For one stepped instruction: let writes to gva through, to the guest page at gpa or, for a hole,
  * to a page that is thrown away. Undo with shadow_drop_page(). */
