@@ -99,6 +99,32 @@ late:   call fresh
         mov eax, 3
         call access
         check "late.program-write", VEC_PF << 16 | 7
+
+        ; what the kernel may write while WP is clear is still read-only for programs
+        mov eax, cr0
+        push eax
+        and eax, ~CR0_WP
+        mov cr0, eax
+        mov eax, 1
+        call access
+        check "late.wp-off", NO_TRAP
+        mov eax, 3
+        call access
+        check "late.wp-off-program", VEC_PF << 16 | 7
+        mov eax, 2
+        call access
+        check "late.wp-off-read", NO_TRAP
+        mov eax, 1
+        call twice
+        check "late.wp-off-again", NO_TRAP
+        mov eax, cr0
+        or eax, CR0_WP
+        mov cr0, eax
+        mov eax, 1
+        call access
+        check "late.wp-on", VEC_PF << 16 | 3
+        pop eax
+        mov cr0, eax
         point 0, frames + ALL
         mov edi, 0x78
         mov eax, 3
