@@ -15,7 +15,7 @@ ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits sites ablation run \
-	debug iso ladder
+	debug iso ladder entry-check
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -106,6 +106,7 @@ endif
 #: make system: the system tests only; ONLY=text runs those with text in their name; LONG=1: all of them
 #: make powercut: cut the power at every write of a workload, make the disk fail; LONG=1: more of it
 #: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), the emulator with the CPU on N/50 cases (Bochs: N/500), and run all fuzzers (virtio: a fifth of N)
+#: make entry-check EMU=.. CPU=.. N=.. SEED=..: the checker of VM entries against the CPUs: named ways and N random ones to break a VMCS or VMCB; a table by rule
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
 #: make deps: install the Debian packages that are missing

@@ -230,8 +230,8 @@ static void dev_mark(void *opaque, uint32_t value)
 /* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
 static void check_options(void)
 {
-    static const char *const known[] = {
-        "mode=", "mem=", "disk=", "virtio=", "umip=", "paging=", "scan=", "pv=", "report="};
+    static const char *const known[] = {"mode=", "mem=",    "disk=", "virtio=", "umip=", "paging=",
+                                        "scan=", "report=", "pv=",   "check=",  "break="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -244,10 +244,10 @@ static void check_options(void)
             ksnprintf(text, sizeof(text), "%s", word);
             if (n < sizeof(text))
                 text[n] = 0;
-            refuse(
-                "unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
-                "virtio=on|off, paging=nested|shadow, scan=on|off, pv=-sti,-mmu,..., report=on|off",
-                text);
+            refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
+                   "virtio=on|off, paging=nested|shadow, scan=on|off, pv=-sti,-mmu,..., "
+                   "report=on|off, check=on|off, break=RULE",
+                   text);
         }
         word += n + (word[n] == ' ');
     }

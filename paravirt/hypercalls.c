@@ -25,19 +25,7 @@ static int32_t write_descriptor(struct vcpu *vcpu, uint32_t selector, uint32_t l
     return PV_OK;
 }
 
-/* More ticks ahead than any guest lives; nanoseconds of less fit into 64 bits. */
-#define NEVER (1ull << 55)
-
-/* Guest time in ns of a value of the guest's TSC, which differs from the host's by the vCPU's
- * offset; 0: it is over. */
-static uint64_t deadline_ns(const struct vcpu *vcpu, uint64_t deadline)
-{
-    const uint64_t host = host_tsc(), now = host + vcpu->tsc_offset;
-    if (deadline <= now)
-        return 0;
-    return deadline - now < NEVER ? host_tsc_to_ns(host + (deadline - now)) : UINT64_MAX;
-}
-
+/* The deadline is the guest's TSC, which differs from the host's by the vCPU's offset. */
 static int32_t set_timer(struct para *para, uint64_t deadline, uint32_t vector)
 {
     struct vcpu *vcpu = para->vcpu;
@@ -45,8 +33,9 @@ static int32_t set_timer(struct para *para, uint64_t deadline, uint32_t vector)
         return PV_E_UNKNOWN;
     if (vector > 255 || (vector && vector < 32))
         return PV_E_VALUE;
-    devices_oneshot(&vcpu->vm->dev, vector ? deadline_ns(vcpu, deadline) : UINT64_MAX,
-                    (uint8_t)vector);
+    const uint64_t tsc = deadline - vcpu->tsc_offset;
+    const uint64_t ns = (int64_t)(tsc - host_tsc_zero()) > 0 ? host_tsc_to_ns(tsc) : 0;
+    devices_oneshot(&vcpu->vm->dev, vector ? ns : UINT64_MAX, (uint8_t)vector);
     host_work = true;
     return PV_OK;
 }

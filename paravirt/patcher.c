@@ -292,31 +292,22 @@ static uint8_t *kernel_bytes(const struct vm *vm, uint32_t gva, uint32_t n)
     return guest_ram(vm, first, n);
 }
 
-/* A page of the loaded kernel, or NULL. */
-static void *kernel_page(const struct vm *vm, uint32_t gva)
+/* Does the site touch one of the pages that must hold nothing else? */
+static bool on_page(const struct pv_site *site, uint32_t page)
 {
-    uint8_t *p = kernel_bytes(vm, gva, PAGE_SIZE);
-    return p && !(gva & ~PAGE_MASK) && !((p - vm->ram) & ~PAGE_MASK) ? p : NULL;
+    return site->gva + PV_SITE_LEN > page && site->gva < page + PAGE_SIZE;
 }
 
-/* Does the site touch one of the pages that must hold nothing else? What counts is the place in
- * memory, which an ELF file can give several addresses. */
-static bool on_page(const uint8_t *site, const void *page)
-{
-    const uint8_t *start = page;
-    return site + PV_SITE_LEN > start && site < start + PAGE_SIZE;
-}
-
-static bool check_site(const struct vm *vm, const struct patcher *p, const struct pv_site *site,
+static bool check_site(const struct vm *vm, const struct pv_note *note, const struct pv_site *site,
                        char *why, unsigned size)
 {
     uint8_t want[PV_SITE_LEN];
-    const uint8_t *have = kernel_bytes(vm, site->gva, PV_SITE_LEN);
-    if (have && (on_page(have, p->hypercall_page) || on_page(have, p->shared))) {
+    if (on_page(site, note->hypercall_page) || on_page(site, note->shared_page)) {
         ksnprintf(why, size, "the site at %08x lies on the hypercall page or the shared page",
                   site->gva);
         return false;
     }
+    const uint8_t *have = kernel_bytes(vm, site->gva, PV_SITE_LEN);
     if (site->len != PV_SITE_LEN || !pv_plain_bytes(site->op, want)) {
         ksnprintf(why, size,
                   "the site at %08x has length %u and operation %u, which version %u of "
@@ -347,9 +338,10 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
                   p->note.abi_version, PV_ABI_VERSION);
         return why;
     }
-    p->hypercall_page = kernel_page(vm, p->note.hypercall_page);
-    p->shared = kernel_page(vm, p->note.shared_page);
-    if (!p->hypercall_page || !p->shared || p->hypercall_page == (uint8_t *)p->shared)
+    p->hypercall_page = kernel_bytes(vm, p->note.hypercall_page, PAGE_SIZE);
+    p->shared = (struct pv_shared *)kernel_bytes(vm, p->note.shared_page, PAGE_SIZE);
+    if (((p->note.hypercall_page | p->note.shared_page) & ~PAGE_MASK) || !p->hypercall_page ||
+        !p->shared || p->note.hypercall_page == p->note.shared_page)
         return "the hypercall or shared page of the guest kernel's note is not a page of the "
                "kernel";
     const uint32_t bytes = p->note.sites_end - p->note.sites;
@@ -363,7 +355,7 @@ const char *patcher_open(struct patcher *p, struct vm *vm, char *why, unsigned s
 const char *patcher_check(const struct patcher *p, const struct vm *vm, char *why, unsigned size)
 {
     for (uint32_t i = 0; i < p->site_count; i++) {
-        if (!check_site(vm, p, &p->sites[i], why, size))
+        if (!check_site(vm, &p->note, &p->sites[i], why, size))
             return why;
     }
     return NULL;

@@ -4,7 +4,8 @@
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
 	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
 	hypervisor/shadow.c trap-and-emulate/scanner.c paravirt/patcher.c paravirt/hypercalls.c hwassist/tables.c \
-	$(addprefix hwassist/vmx/,check.c event.c negotiate.c qualification.c) hwassist/svm/check.c \
+	$(wildcard hwassist/vmx/check*.c) \
+	$(addprefix hwassist/vmx/,event.c negotiate.c qualification.c) hwassist/svm/check.c \
 	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c util.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
@@ -22,10 +23,12 @@ SITES := $(BUILD)/tests/guest-sites
 FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_main.o)
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
-TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder)
+TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder \
+	tv-entry)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk
+include tests/entry/entry.mk
 
 $(BUILD)/unit/%.o: %.c
 	@mkdir -p $(@D)
@@ -71,7 +74,7 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(BUILD)/tests/decoder-speed
+test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST) $(BUILD)/tests/decoder-speed
 	@tests/run.sh $(BUILD) unit zydis virtio sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
@@ -80,7 +83,7 @@ unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
 powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
-system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST)
+system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST)
 	@ONLY='$(ONLY)' LONG='$(LONG)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d) $(FUZZ_VIRTIO_OBJ:.o=.d))

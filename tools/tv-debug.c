@@ -21,6 +21,7 @@
 static const char usage[] =
     "usage: tv-debug [--emu=qemu|bochs] [--mode=native|trap|para|vtx|svm] [--run=PROGRAMS]\n"
     "                [--opts=WORDS]\n"
+    "In modes vtx and svm each VM entry is checked by software first (--opts=check=off: not).\n"
     "The guest's console goes to build/debug/com1.txt, records to build/debug/com2.txt.\n";
 
 #define DIR "build/debug"
@@ -166,6 +167,14 @@ static int debug_bochs(const struct session *s, struct machine *m)
     die(1, "cannot run %s: %s", argv[0], strerror(errno));
 }
 
+/* Every VM entry is checked before the CPU sees it, unless the person says check=off. */
+static const char *debug_options(const struct session *s)
+{
+    if (s->mode != MODE_VTX && s->mode != MODE_SVM)
+        return s->opts;
+    return s->opts ? xasprintf("%s check=on", s->opts) : "check=on";
+}
+
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -195,7 +204,7 @@ int main(int argc, char **argv)
         s.second = NULL;
     }
     make_dirs(DIR);
-    struct boot_files files = {.mode = s.mode, .vmm_options = s.opts};
+    struct boot_files files = {.mode = s.mode, .vmm_options = debug_options(&s)};
     if (s.programs)
         files.guest_args = xasprintf("run=%s", s.programs);
     struct machine m = {.emu = s.emu,

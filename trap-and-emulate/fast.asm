@@ -184,9 +184,11 @@ fast_iret:
         mov edx, [ss:eax + 8]           ; EFLAGS
         test edx, FL_TF | FL_NT | FL_VM
         jnz fast_abort
-        cmp dword [FAST(IRQ_WAITS)], 0  ; with IF clear, too: a guest may have been told of it in
-        jne fast_abort                  ; its flags, which are written anew
-        test byte [esp + S_EFLAGS + 4 + 1], FL_NT >> 8
+        test edx, FL_IF
+        jz .quiet
+        cmp dword [FAST(IRQ_WAITS)], 0
+        jne fast_abort
+.quiet: test byte [esp + S_EFLAGS + 4 + 1], FL_NT >> 8
         jnz fast_abort
         movzx ecx, word [ss:eax + 4]
         cmp ecx, [FAST(USER_CS)]

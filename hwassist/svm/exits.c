@@ -180,12 +180,6 @@ static void plain_exit(struct vcpu *vcpu, struct exit *exit, enum exit_reason re
         exit->reason = reason;
 }
 
-const char *svm_refusal(const struct svm *svm)
-{
-    const char *rule = svm->broken_rule ? svm->broken_rule : svm_check(svm->vmcb);
-    return rule ? rule : "VMRUN refused the VMCB, and no known rule is broken";
-}
-
 void svm_classify(struct vcpu *vcpu, struct exit *exit)
 {
     struct vmcb *vmcb = svm_of(vcpu)->vmcb;
@@ -249,7 +243,7 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
         break;
     case VMEXIT_INVALID:
         exit->reason = EXIT_ENTRY_FAILED;
-        exit->kill.reason = svm_refusal(svm_of(vcpu));
+        exit->kill.reason = svm_refusal(vcpu);
         break;
     default:
         /* What is left are instructions that our CPUID does not offer: SVM's own, MONITOR, ... */

@@ -14,8 +14,6 @@
 #define MSR_VM_CR 0xC0010114u
 #define VM_CR_DISABLED (1u << 4)
 #define MSR_VM_HSAVE_PA 0xC0010117u
-#define IOPM_PAGES 3
-#define MSRPM_PAGES 2
 #define TLB_FLUSH_ALL 1
 #define GUEST_ASID 1
 #define DR6_SINGLE_STEP (1u << 14)
@@ -116,8 +114,8 @@ static void raise_step(struct vcpu *vcpu)
     v->clean &= ~CLEAN_DR;
 }
 
-/* Load, run, and store what must be current after any exit. A refused VMRUN changes nothing. */
-static void enter_guest(struct vcpu *vcpu)
+/* All that the next entry needs into the VMCB. */
+static inline void prepare(struct vcpu *vcpu)
 {
     struct svm *svm = svm_of(vcpu);
     struct vmcb *v = svm->vmcb;
@@ -138,6 +136,21 @@ static void enter_guest(struct vcpu *vcpu)
     v->event_injection = 0;
     if (svm->injecting)
         svm->injected = v->event_injection = svm_event_word(&vcpu->pending);
+}
+
+void svm_prepare(struct vcpu *vcpu)
+{
+    prepare(vcpu);
+}
+
+/* Load, run, and store what must be current after any exit. A refused VMRUN changes nothing. */
+static void enter_guest(struct vcpu *vcpu)
+{
+    struct svm *svm = svm_of(vcpu);
+    struct vmcb *v = svm->vmcb;
+    prepare(vcpu);
+    if (svm->watched && !svm_before_entry(vcpu))
+        return;
 
     svm_enter(vcpu, ptr_to_hpa(v), ptr_to_hpa(svm->host));
 
@@ -173,7 +186,7 @@ static const char *run_probe(struct svm *svm, struct vm *vm, hpa_t page_of_hlt, 
     v->tlb_control = TLB_FLUSH_ALL;
     v->clean = 0;
     if ((uint32_t)v->exit_code == VMEXIT_INVALID)
-        return svm_refusal(svm);
+        return svm_refusal(&probe);
     if (v->exit_code != VMEXIT_NPF || v->exit_info2 != page_of_hlt)
         return "nested paging does not work: a guest would see the host's memory";
     return NULL;
@@ -259,7 +272,11 @@ static const char *svm_attach(struct vcpu *vcpu)
     control_area(svm);
     svm_switch_on(svm);
     why = svm->paging.shadowed ? NULL : probe_isolation(svm, vcpu->vm);
+    vcpu->backend = svm;
+    if (!why)
+        why = svm_entry_options(vcpu);
     if (why) {
+        vcpu->backend = NULL;
         svm_switch_off();
         free_all(svm);
         return why;
@@ -267,7 +284,6 @@ static const char *svm_attach(struct vcpu *vcpu)
     record_features(svm);
     svm->entries = 0;
     svm->exit_eip = vcpu->eip;
-    vcpu->backend = svm;
     vcpu->dirty = DIRTY_ALL;
     return NULL;
 }

@@ -125,16 +125,13 @@ static void load_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
     vmcb->pat = vcpu->pat;
 }
 
-/* The check is made here and not after a refusal, because QEMU then writes the host's state over
- * the guest's. */
 void svm_load(struct vcpu *vcpu)
 {
-    struct svm *svm = svm_of(vcpu);
-    struct vmcb *vmcb = svm->vmcb;
+    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
     const uint32_t dirty = vcpu->dirty;
     uint32_t changed = 0;
     if (dirty & DIRTY_CR) {
-        load_controls(vcpu, vmcb, &svm->paging);
+        load_controls(vcpu, vmcb, &svm_of(vcpu)->paging);
         changed |= CLEAN_CR;
     }
     if (dirty & DIRTY_CR2) {
@@ -160,7 +157,6 @@ void svm_load(struct vcpu *vcpu)
     }
     vmcb->clean &= ~changed;
     vcpu->dirty = 0;
-    svm->broken_rule = svm_check(vmcb);
 }
 
 void svm_store(struct vcpu *vcpu)

@@ -133,6 +133,10 @@ VMCB_AT(pat, 0x668);
 #define CLEAN_CR2 (1u << 9)
 #define CLEAN_ALL 0x3FFu
 
+/* Pages of the permission maps, sections 15.10.1 and 15.11. */
+#define IOPM_PAGES 3
+#define MSRPM_PAGES 2
+
 /* Event injection and EXITINTINFO, section 15.20. */
 #define EVENT_VALID (1ull << 31)
 #define EVENT_HAS_ERROR (1ull << 11)

@@ -18,6 +18,9 @@ struct vmx_capabilities {
     uint64_t ept_vpid;            /* IA32_VMX_EPT_VPID_CAP, 0 where there is none */
     uint32_t cr0_on, cr0_may;     /* CR0 bits that must be one; bits that may be one */
     uint32_t cr4_on, cr4_may;
+    unsigned phys_bits;   /* width of a physical address */
+    uint32_t efer_may;    /* EFER bits that may be one */
+    uint64_t perf_global; /* IA32_PERF_GLOBAL_CTRL bits that may be one */
 };
 
 /* What we use. */

@@ -41,11 +41,9 @@ static void entry_failed(struct vcpu *vcpu, struct exit *exit, enum vmx_reason r
 {
     exit->reason = EXIT_ENTRY_FAILED;
     exit->kill.reason = "VM entry failed for another reason than the guest's state";
-    if (reason == VMX_BAD_GUEST_STATE) {
-        const char *rule = vmx_check_guest(&vmx_of(vcpu)->controls, vmcs_read);
-        exit->kill.reason =
-            rule ? rule : "VM entry refused the guest state, and no known rule is broken";
-    }
+    if (reason == VMX_BAD_GUEST_STATE)
+        exit->kill.reason = vmx_refusal(
+            vmx_of(vcpu), "VM entry refused the guest state, and no known rule is broken");
 }
 
 /*

@@ -63,6 +63,9 @@ static const char *build(struct vmx *vmx, struct vm *vm)
         why = paging_choose(vm->options, c->no_ept, &vmx->paging.shadowed);
     if (why)
         return why;
+    why = vmx_entry_options(vmx, vm->options);
+    if (why)
+        return why;
     if (vmx->paging.shadowed)
         vmx_without_ept(c);
     vmx->cr0_forced = c->unrestricted ? c->cr0_on & ~(CR0_PE | CR0_PG) : c->cr0_on;
@@ -209,13 +212,21 @@ static bool host_interrupted(struct exit *exit)
 static void entry_refused(const struct vmx *vmx, struct exit *exit)
 {
     const uint32_t error = vmcs_read(VMCS_INSTRUCTION_ERROR);
-    const char *rule = NULL;
-    if (error == VM_ERROR_CONTROLS)
-        rule = vmx_check_controls(&vmx->controls, vmcs_read);
-    else if (error == VM_ERROR_HOST_STATE)
-        rule = vmx_check_host(&vmx->controls, vmcs_read);
+    const char *words = vmx_instruction_error(error);
+    const bool rules = error == VM_ERROR_CONTROLS || error == VM_ERROR_HOST_STATE;
     exit->reason = EXIT_ENTRY_FAILED;
-    exit->kill.reason = rule ? rule : vmx_instruction_error(error);
+    exit->kill.reason = rules ? vmx_refusal(vmx, words) : words;
+}
+
+/* With check=on and break=. Returns whether to enter. */
+static bool may_enter(const struct vmx *vmx, struct exit *exit)
+{
+    const char *rule = vmx_before_entry(vmx);
+    if (!rule)
+        return true;
+    exit->reason = EXIT_ENTRY_FAILED;
+    exit->kill.reason = rule;
+    return false;
 }
 
 static void vtx_run(struct vcpu *vcpu, struct exit *exit)
@@ -240,6 +251,8 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vmcs_write(VMCS_GUEST_ESP, vcpu->gpr[GPR_ESP]);
     vmcs_write(VMCS_GUEST_EIP, vcpu->eip - skipped);
     vmcs_write(VMCS_GUEST_EFLAGS, vmx_flags_in(vmx, vcpu->eflags));
+    if (vmx->watched && !may_enter(vmx, exit))
+        return;
 
     if (vmx_enter(vcpu, vmx->launched)) {
         entry_refused(vmx, exit);

@@ -14,9 +14,10 @@ enum vmcs_group { VMCS_CONTROL, VMCS_EXIT_INFO, VMCS_GUEST, VMCS_HOST };
 #define VMCS_WIDTH_OF(encoding) ((enum vmcs_width)((encoding) >> 13 & 3))
 #define VMCS_GROUP_OF(encoding) ((enum vmcs_group)((encoding) >> 10 & 3))
 
-/* The fields that this VMM uses. X(name, encoding, width, group). */
+/* The fields that this VMM uses or checks. X(name, encoding, width, group). */
 #define VMCS_FIELDS(X)                                                                             \
     X(VPID, 0x0000, 16, CONTROL)                                                                   \
+    X(POSTED_VECTOR, 0x0002, 16, CONTROL)                                                          \
     X(GUEST_ES, 0x0800, 16, GUEST)                                                                 \
     X(GUEST_CS, 0x0802, 16, GUEST)                                                                 \
     X(GUEST_SS, 0x0804, 16, GUEST)                                                                 \
@@ -32,15 +33,31 @@ enum vmcs_group { VMCS_CONTROL, VMCS_EXIT_INFO, VMCS_GUEST, VMCS_HOST };
     X(HOST_FS_SEL, 0x0C08, 16, HOST)                                                               \
     X(HOST_GS_SEL, 0x0C0A, 16, HOST)                                                               \
     X(HOST_TR_SEL, 0x0C0C, 16, HOST)                                                               \
+    X(IO_BITMAP_A, 0x2000, 64, CONTROL)                                                            \
+    X(IO_BITMAP_B, 0x2002, 64, CONTROL)                                                            \
+    X(MSR_BITMAP, 0x2004, 64, CONTROL)                                                             \
+    X(EXIT_MSR_STORE_AREA, 0x2006, 64, CONTROL)                                                    \
+    X(EXIT_MSR_LOAD_AREA, 0x2008, 64, CONTROL)                                                     \
+    X(ENTRY_MSR_LOAD_AREA, 0x200A, 64, CONTROL)                                                    \
+    X(PML_ADDRESS, 0x200E, 64, CONTROL)                                                            \
     X(TSC_OFFSET, 0x2010, 64, CONTROL)                                                             \
+    X(VIRTUAL_APIC, 0x2012, 64, CONTROL)                                                           \
+    X(APIC_ACCESS, 0x2014, 64, CONTROL)                                                            \
+    X(POSTED_DESCRIPTOR, 0x2016, 64, CONTROL)                                                      \
     X(EPT_POINTER, 0x201A, 64, CONTROL)                                                            \
     X(GUEST_PHYSICAL, 0x2400, 64, EXIT_INFO)                                                       \
     X(LINK_POINTER, 0x2800, 64, GUEST)                                                             \
     X(GUEST_DEBUGCTL, 0x2802, 64, GUEST)                                                           \
     X(GUEST_PAT, 0x2804, 64, GUEST)                                                                \
     X(GUEST_EFER, 0x2806, 64, GUEST)                                                               \
+    X(GUEST_PERF_GLOBAL, 0x2808, 64, GUEST)                                                        \
+    X(GUEST_PDPTE0, 0x280A, 64, GUEST)                                                             \
+    X(GUEST_PDPTE1, 0x280C, 64, GUEST)                                                             \
+    X(GUEST_PDPTE2, 0x280E, 64, GUEST)                                                             \
+    X(GUEST_PDPTE3, 0x2810, 64, GUEST)                                                             \
     X(HOST_PAT, 0x2C00, 64, HOST)                                                                  \
     X(HOST_EFER, 0x2C02, 64, HOST)                                                                 \
+    X(HOST_PERF_GLOBAL, 0x2C04, 64, HOST)                                                          \
     X(PIN_CONTROLS, 0x4000, 32, CONTROL)                                                           \
     X(CPU_CONTROLS, 0x4002, 32, CONTROL)                                                           \
     X(EXCEPTION_BITMAP, 0x4004, 32, CONTROL)                                                       \
@@ -55,6 +72,7 @@ enum vmcs_group { VMCS_CONTROL, VMCS_EXIT_INFO, VMCS_GUEST, VMCS_HOST };
     X(ENTRY_EVENT, 0x4016, 32, CONTROL)                                                            \
     X(ENTRY_EVENT_ERROR, 0x4018, 32, CONTROL)                                                      \
     X(ENTRY_EVENT_LENGTH, 0x401A, 32, CONTROL)                                                     \
+    X(TPR_THRESHOLD, 0x401C, 32, CONTROL)                                                          \
     X(CPU_CONTROLS2, 0x401E, 32, CONTROL)                                                          \
     X(INSTRUCTION_ERROR, 0x4400, 32, EXIT_INFO)                                                    \
     X(EXIT_REASON, 0x4402, 32, EXIT_INFO)                                                          \
@@ -145,7 +163,9 @@ VMCS_FIELDS(X)
 /* Pin-based controls, section 24.6.1. */
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI (1u << 3)
+#define PIN_VIRTUAL_NMI (1u << 5)
 #define PIN_PREEMPTION_TIMER (1u << 6)
+#define PIN_POSTED_INTERRUPTS (1u << 7)
 
 /* Primary and secondary processor-based controls, section 24.6.2. */
 #define CPU_INTERRUPT_WINDOW (1u << 2)
@@ -156,21 +176,39 @@ VMCS_FIELDS(X)
 #define CPU_RDPMC (1u << 11)
 #define CPU_CR3_LOAD (1u << 15)
 #define CPU_CR3_STORE (1u << 16)
+#define CPU_TPR_SHADOW (1u << 21)
+#define CPU_NMI_WINDOW (1u << 22)
 #define CPU_UNCONDITIONAL_IO (1u << 24)
+#define CPU_IO_BITMAPS (1u << 25)
+#define CPU_TRAP_FLAG (1u << 27) /* monitor trap flag */
+#define CPU_MSR_BITMAPS (1u << 28)
 #define CPU_MONITOR (1u << 29)
 #define CPU_SECONDARY (1u << 31)
+#define CPU2_APIC_ACCESS (1u << 0) /* virtualize APIC accesses */
 #define CPU2_EPT (1u << 1)
+#define CPU2_X2APIC (1u << 4)
 #define CPU2_VPID (1u << 5)
 #define CPU2_WBINVD (1u << 6)
 #define CPU2_UNRESTRICTED (1u << 7)
+#define CPU2_APIC_REGISTERS (1u << 8)
+#define CPU2_VIRTUAL_DELIVERY (1u << 9) /* virtual-interrupt delivery */
+#define CPU2_VMCS_SHADOWING (1u << 14)
+#define CPU2_PML (1u << 17)
+#define CPU2_MODE_EXECUTE (1u << 22) /* mode-based execute control for EPT */
 
 /* VM-exit and VM-entry controls, sections 24.7.1 and 24.8.1. */
 #define EXIT_SAVE_DEBUG (1u << 2)
 #define EXIT_HOST_64BIT (1u << 9)
+#define EXIT_LOAD_PERF_GLOBAL (1u << 12)
+#define EXIT_ACKNOWLEDGE (1u << 15)
 #define EXIT_LOAD_PAT (1u << 19)
 #define EXIT_LOAD_EFER (1u << 21)
+#define EXIT_SAVE_TIMER (1u << 22)
 #define ENTRY_LOAD_DEBUG (1u << 2)
 #define ENTRY_GUEST_64BIT (1u << 9)
+#define ENTRY_TO_SMM (1u << 10)
+#define ENTRY_LEAVE_DUAL_MONITOR (1u << 11)
+#define ENTRY_LOAD_PERF_GLOBAL (1u << 13)
 #define ENTRY_LOAD_PAT (1u << 14)
 #define ENTRY_LOAD_EFER (1u << 15)
 
@@ -195,6 +233,11 @@ enum info_type {
 /* Guest interruptibility state, section 24.4.2. The first two are SHADOW_STI, SHADOW_MOV_SS. */
 #define BLOCKING_STI 1u
 #define BLOCKING_MOV_SS 2u
+#define BLOCKING_SMI 4u
+#define BLOCKING_NMI 8u
+
+/* Guest activity state, section 24.4.2. */
+enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI };
 #define PENDING_DEBUG_BS (1u << 14) /* a single step is due */
 
 /* Basic exit reasons. X(name, number, what it means). */

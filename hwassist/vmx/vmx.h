@@ -4,6 +4,7 @@
 
 #include "capability.h"
 #include "paging.h"
+#include "rules.h"
 #include "vcpu.h"
 #include "vmcs_fields.h"
 
@@ -33,6 +34,9 @@ struct vmx {
     uint8_t shadow; /* what the VMCS says about blocking by STI and MOV SS */
     uint32_t exit_eip;
     uint64_t entries;
+    bool watched;                /* check=on or break=: vmx_before_entry() is asked */
+    bool checked;                /* check=on */
+    const struct broken *broken; /* what break= names, or NULL */
 };
 
 static inline struct vmx *vmx_of(const struct vcpu *vcpu)
@@ -86,6 +90,18 @@ void vmx_setup(const struct vmx *vmx);
 void vmx_load(struct vcpu *vcpu);
 void vmx_store(struct vcpu *vcpu);
 
+/*
+ * entry.c: the checks of an entry, and the entry that breaks a rule on purpose. The VMCS is
+ * current. vmx_entry_options: read check= and break=; NULL, or a sentence about a wrong one.
+ * vmx_before_entry: with vmx->watched, when all is loaded. NULL, or the rule that check=on has
+ * found broken: do not enter.
+ * vmx_refusal: the rule that the VMCS breaks, with the manual's section; `otherwise` when none of
+ * the rules is broken.
+ */
+const char *vmx_entry_options(struct vmx *vmx, const char *options);
+const char *vmx_before_entry(const struct vmx *vmx);
+const char *vmx_refusal(const struct vmx *vmx, const char *otherwise);
+
 /* exits.c: exit information to a normalised exit. */
 void vmx_classify(struct vcpu *vcpu, struct exit *exit);
 
@@ -116,13 +132,25 @@ uint32_t vmx_decode_access(uint32_t qualification);
 #define EPT_FINAL_ACCESS (1u << 8) /* the access itself, not the walk of the guest's tables */
 
 /*
- * check.c, pure: the checks of VM entry in software (SDM vol. 3C sections 26.2 and 26.3), so that
- * a refused entry names the broken rule. get reads a field of the VMCS. NULL: no known rule.
+ * check*.c, pure: the checks of VM entry in software (SDM vol. 3C sections 26.2 to 26.4), so that
+ * a refused entry names the broken rule. Each function walks through the rules of its sections.
  */
 typedef uint32_t (*vmcs_reader)(enum vmcs_field field);
-const char *vmx_check_controls(const struct vmx_controls *controls, vmcs_reader get);
-const char *vmx_check_host(const struct vmx_controls *controls, vmcs_reader get);
-const char *vmx_check_guest(const struct vmx_controls *controls, vmcs_reader get);
+struct vmx_entry {
+    const struct vmx_capabilities *cpu;
+    vmcs_reader get; /* asked only for fields that the CPU has */
+    /* Physical memory, n bytes at hpa; false where it cannot be read. What is there is good then.
+     */
+    bool (*memory)(uint64_t hpa, void *to, unsigned n);
+    uint64_t vmcs; /* hpa of the VMCS itself */
+    struct rule_walk rules;
+};
+void vmx_check_controls(struct vmx_entry *entry); /* 26.2.1: VMfail with VM_ERROR_CONTROLS */
+void vmx_check_host(struct vmx_entry *entry);     /* 26.2.2 to 26.2.4: VM_ERROR_HOST_STATE */
+void vmx_check_guest(struct vmx_entry *entry);    /* 26.3.1: exit VMX_BAD_GUEST_STATE */
+void vmx_check_msrs(struct vmx_entry *entry);     /* 26.4: exit VMX_BAD_MSR_LOAD */
+/* All four in that order; the first rule that is broken, or NULL. */
+const struct entry_rule *vmx_check(struct vmx_entry *entry);
 /* The text of a VM-instruction error, section 30.4, and two of the numbers. */
 #define VM_ERROR_CONTROLS 7u
 #define VM_ERROR_HOST_STATE 8u

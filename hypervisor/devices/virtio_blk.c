@@ -115,13 +115,11 @@ static bool serve(struct devices *dev, const struct vq_request *r, uint32_t *wri
     return true;
 }
 
-/* The guest does not run meanwhile, so there are no more than the queue holds; unless what is read
- * from the disk is written over the ring. */
 static void notified(struct devices *dev, struct virtio *v, unsigned queue)
 {
     struct vq_request *r = &dev->request;
     uint32_t written;
-    for (unsigned n = v->queue[queue].size; n && virtio_next(dev, v, queue, r); n--) {
+    while (virtio_next(dev, v, queue, r)) {
         if (!serve(dev, r, &written)) {
             virtio_break(dev, v);
             break;

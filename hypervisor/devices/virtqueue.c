@@ -90,7 +90,7 @@ static bool enter_indirect(const struct device_host *host, uint64_t features, st
         d->length % sizeof(struct vq_descriptor))
         return false;
     *t = (struct table){memory(host, d->address, d->length, 1), n, true};
-    return t->at;
+    return t->at && d->address % 16 == 0;
 }
 
 static bool follow_chain(const struct device_host *host, const struct virtqueue *q,

@@ -24,12 +24,11 @@ struct device_host;
 #define VIRTIO_BLK_F_FLUSH (1ull << 9)
 #define VIRTIO_CONSOLE_F_EMERG_WRITE (1ull << 2)
 
-/* Packed: an indirect table may lie anywhere (2.7.5.3). */
 struct vq_descriptor {
     uint64_t address;
     uint32_t length;
     uint16_t flags, next;
-} __attribute__((packed));
+};
 struct vq_available {
     uint16_t flags, index, ring[]; /* behind the ring: used_event */
 };

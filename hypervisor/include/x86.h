@@ -54,8 +54,20 @@
 #define CR4_OSFXSR 0x0200u
 #define CR4_OSXMMEXCPT 0x0400u
 #define CR4_UMIP 0x0800u
+#define CR4_LA57 0x1000u
 #define CR4_VMXE 0x2000u
+#define CR4_FSGSBASE 0x10000u
+#define CR4_PCIDE 0x20000u
+#define CR4_OSXSAVE 0x40000u
+#define CR4_SMEP 0x100000u
+#define CR4_SMAP 0x200000u
+#define CR4_PKE 0x400000u
+#define CR4_CET 0x800000u
+#define CR4_PKS 0x1000000u
 
+#define EFER_SCE 0x0001u
+#define EFER_LME 0x0100u
+#define EFER_LMA 0x0400u
 #define EFER_NXE 0x0800u
 #define EFER_SVME 0x1000u
 #define MSR_EFER 0xC0000080u

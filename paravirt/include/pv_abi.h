@@ -87,9 +87,8 @@
  * the selector gets the new one. */
 #define PV_CALL_DESCRIPTOR 66
 #define PV_CALL_DRAIN 67 /* do now what the queue holds */
-/* EDX:EAX = value of the TSC at which to interrupt, once, with the vector in EBX (32 to 255); at
- * once when the TSC is there already. No PIC is involved. Replaces what was asked for before; EBX =
- * 0: no interrupt. */
+/* EDX:EAX = value of the TSC at which to interrupt, once, with the vector in EBX (32 to 255). No
+ * PIC is involved. Replaces what was asked for before; EBX = 0: no interrupt. */
 #define PV_CALL_TIMER 68
 
 /* Results of services. Whatever fails has changed nothing. */

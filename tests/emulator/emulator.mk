@@ -6,7 +6,7 @@ EMUTEST_CSRC := $(wildcard tests/emulator/*.c)
 EMUTEST_OBJ := $(BUILD)/tests/emulator/start.o $(EMUTEST_CSRC:tests/%.c=$(BUILD)/tests/%.o)
 EMUTEST_VMM_OBJ := $(addprefix $(BUILD)/vmm/hypervisor/,$(addsuffix .o,decoder emulate emulate_far \
 	emulate_io emulate_seg operands stack segments deliver gmem exits mmio features print serial \
-	string)) $(addprefix $(BUILD)/vmm/hwassist/svm/,state.o check.o enter.asm.o)
+	string)) $(addprefix $(BUILD)/vmm/hwassist/svm/,state.o enter.asm.o)
 # The test looks at what the VMM's files ask of each other.
 EMUTEST_WRAP := $(addprefix -Wl$(comma)--wrap=,segment_allows guest_read guest_write read_descriptor \
 	guest_cpuid stack_push stack_room stack_pop stack_segment segment_touch gate_code_segment \

@@ -2,8 +2,7 @@
 ; first as they should be used, then as nobody should. All but the services runs on the bare machine,
 ; too, and gives the same results there.
 ;
-; Words: "para" (the VMM is said to be there), and by the pv= words no-sti no-io no-mmu no-batch
-; no-timer no-stubs.
+; Words: "para" (the VMM is said to be there), and by the pv= switches no-sti no-io no-mmu no-batch.
 %include "common.inc"
 %include "paging.inc"
 %include "pv.inc"
@@ -275,11 +274,9 @@ guest_main:
         call test_programs
         call test_queue
         call test_spaces
-        call test_mixed
         cmp dword [shared_page + SHARED_VERSION], 0
         je .end
         call test_services
-        call test_timer
         call test_multi
         call test_hostile
         call test_pages
@@ -410,7 +407,6 @@ count_sites:
 %include "pv_operations.inc"
 %include "pv_memory.inc"
 %include "pv_hostile.inc"
-%include "pv_mixed.inc"
 
 section .rodata
 word_para:   db "para", 0
@@ -418,5 +414,3 @@ word_no_io:  db "no-io", 0
 word_no_mmu: db "no-mmu", 0
 word_no_sti: db "no-sti", 0
 word_no_batch: db "no-batch", 0
-word_no_timer: db "no-timer", 0
-word_no_stubs: db "no-stubs", 0

@@ -244,8 +244,8 @@ static void memory_unscanned(const struct test_case *test)
 
 /* --- the paravirtual ABI --- */
 
-#define PV_CHECKS 170
-#define PV_PARA_CHECKS 300
+#define PV_CHECKS 158
+#define PV_PARA_CHECKS 275
 
 /* A guest that has recorded sites, in the modes that do not know them: they stay as they are. */
 static void pv(const struct test_case *test)
@@ -262,17 +262,7 @@ static void pv_queue(const struct test_case *test)
     run_guest_once(&spec, "", 3);
 }
 
-/* What the VMM's disk writes to memory, in code and descriptors. */
-static void dma(const struct test_case *test)
-{
-    struct emu_spec spec = guest_spec(test, GUEST("dma"));
-    spec.disk = NULL;
-    spec.virtio = VIRTIO_ON;
-    run_guest_once(&spec, "", 25);
-}
-
-/* Each switch takes something from what is patched, and nothing from what works. Counted sites call
- * no stubs; and patches can be undone and applied between any two instructions. */
+/* Each switch takes something from what is patched, and nothing from what works. */
 static const struct pv_switch {
     const char *name, *options, *words;
 } pv_switches[] = {
@@ -282,9 +272,6 @@ static const struct pv_switch {
     {"batch", "pv=-batch", "para no-batch"},
     {"io", "pv=-io", "para no-io"},
     {"short", "pv=-short", "para"},
-    {"timer", "pv=-timer", "para no-timer"},
-    {"count", "pv=count", "para no-sti no-batch no-stubs"},
-    {"repatch", "pv=repatch", "para"},
     {"all", "pv=-sti,-cr,-mmu,-batch,-io,-short", "para no-sti no-mmu no-io no-batch"},
 };
 
@@ -527,8 +514,6 @@ void tests_guests(void)
             /* Under SVM in Bochs no time passes for a guest that waits with interrupts off. */
             if (emu != EMU_BOCHS || mode != MODE_SVM)
                 test_add(pv, emu, mode, 70, "guests-pv/%s-%s", name, mode_names[m]);
-            if (mode != MODE_NATIVE)
-                test_add(dma, emu, mode, 70, "guests-dma/%s-%s", name, mode_names[m]);
             for (unsigned i = 0; i < sizeof(whole_guests) / sizeof(whole_guests[0]); i++) {
                 if (mode != MODE_PARA)
                     test_add(whole_guest, emu, mode, 70, "guests-%s/%s-%s", whole_guests[i].name,

@@ -86,6 +86,7 @@ int main(int argc, char **argv)
     tests_ablation();
     tests_hardware();
     tests_emulator();
+    tests_entry();
     tests_repeat();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

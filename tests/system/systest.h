@@ -40,6 +40,7 @@ void tests_sites(void);
 void tests_ablation(void);
 void tests_emulator(void);
 void tests_hardware(void);
+void tests_entry(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -10,22 +10,15 @@
 #define DISK_LINE "minnow: the disk is a virtio block device, "
 #define STATUS_PANIC 125
 
-static struct emu_run run_with(const struct test_case *test, const char *part, enum virtio virtio,
-                               const char *properties, const char *programs)
+static struct emu_run run_programs(const struct test_case *test, const char *part,
+                                   enum virtio virtio, const char *programs)
 {
     struct emu_spec spec = test_spec(test, part);
     struct emu_run run;
     spec.virtio = virtio;
-    spec.virtio_properties = properties;
     spec.files.guest_args = xasprintf("run=%s", programs);
     run_expecting(&run, &spec, 0);
     return run;
-}
-
-static struct emu_run run_programs(const struct test_case *test, const char *part,
-                                   enum virtio virtio, const char *programs)
-{
-    return run_with(test, part, virtio, NULL, programs);
 }
 
 /* The driver says what it has found; each byte of the console comes once, whoever carried it. */
@@ -40,26 +33,6 @@ static void found(const struct test_case *test)
     if (!one || !two || strstr(one + 1, "\none\n") || strstr(two + 1, "\ntwo\n"))
         fail("a line is missing, or there twice; the console is:\n%s", run.console.text);
     emu_free(&run);
-}
-
-/* What a device need not have: Minnow's drivers do without it. Our own devices always have it. */
-static void without(const struct test_case *test)
-{
-    static const char *const properties[] = {"event_idx=off", "indirect_desc=off",
-                                             "event_idx=off,indirect_desc=off"};
-    const unsigned count = sizeof(properties) / sizeof(properties[0]);
-    for (unsigned i = 0; i < count; i++) {
-        char *part = xasprintf("%u", i);
-        const char *programs = i == count - 1 ? "echo,one;cat,/README;usertests,-q"
-                                              : "echo,one;cat,/README;bench,disk-driver";
-        struct emu_run run = run_with(test, part, VIRTIO_ON, properties[i], programs);
-        const char *one = strstr(run.console.text, "\none\n");
-        if (!strstr(run.console.text, DISK_LINE) || !one || strstr(one + 1, "\none\n"))
-            fail("with %s: no virtio disk, or a line not once; the console is:\n%s", properties[i],
-                 run.console.text);
-        emu_free(&run);
-        free(part);
-    }
 }
 
 /* pv=-virtio takes the devices away, and virtio=on gives them back. */
@@ -151,8 +124,6 @@ void tests_virtio(void)
             add(test_fuzz, "fuzz", e, e == EMU_QEMU ? MODE_NATIVE : MODE_SVM, 250);
         if (e == EMU_QEMU || tests_long())
             add(test_fuzz, "fuzz", e, MODE_TRAP, 250);
-        if (e == EMU_QEMU)
-            add(without, "virtio-without", e, MODE_NATIVE, 250);
         test_add(switched_off, (enum emu_kind)e, MODE_PARA, 60, "virtio-switched-off/%s",
                  emu_names[e]);
         add(panics, "panic", e, MODE_NATIVE, 60);

@@ -605,23 +605,6 @@ Test(hypercalls, timer)
     cr_expect_eq(pv_service(&para, PV_CALL_TIMER, 1105, 0, 32), PV_E_UNKNOWN);
 }
 
-/* What lies ahead of the guest's TSC is not over, however far it is. */
-Test(hypercalls, timer_in_the_far_future)
-{
-    static const uint32_t high[] = {0x7FFFFFFF, 0x80000000, 0xC0000000, 0xFFFFFFFF};
-    const struct oneshot *oneshot = &machine.dev.oneshot;
-    machine.vcpu.tsc_offset = 100;
-    for (unsigned i = 0; i < ARRAY_LEN(high); i++) {
-        cr_expect_eq(pv_service(&para, PV_CALL_TIMER, UINT32_MAX, high[i], 32), PV_OK);
-        cr_expect_geq(oneshot->deadline, 1ull << 55, "%x", high[i]);
-    }
-    machine.vcpu.tsc_offset = (uint64_t)-3; /* the guest has set its TSC back */
-    cr_expect_eq(pv_service(&para, PV_CALL_TIMER, 1002, 0, 32), PV_OK);
-    cr_expect_eq(oneshot->deadline, 1000);
-    cr_expect_eq(pv_service(&para, PV_CALL_TIMER, 2, 0, 32), PV_OK);
-    cr_expect_eq(oneshot->deadline, 0, "now");
-}
-
 Test(hypercalls, words_of_the_option)
 {
     cr_expect_eq(features("pv=-clock,-timer"),

@@ -18,7 +18,7 @@ struct kernel {
     struct vm vm;
     struct {
         Elf32_Ehdr eh;
-        Elf32_Phdr ph[3]; /* the last one is a test's own */
+        Elf32_Phdr ph[2];
         struct {
             Elf32_Nhdr nh;
             char name[12];
@@ -107,7 +107,7 @@ static struct kernel *kernel_new(void)
     eh->e_ehsize = sizeof(*eh);
     eh->e_phoff = offset_in_image(k, k->image.ph);
     eh->e_phentsize = sizeof(Elf32_Phdr);
-    eh->e_phnum = 3;
+    eh->e_phnum = 2;
     k->image.ph[0] = (Elf32_Phdr){.p_type = PT_LOAD,
                                   .p_offset = offset_in_image(k, k->image.pages),
                                   .p_vaddr = GVA,
@@ -191,36 +191,6 @@ static void apply_and_undo(struct kernel *k, const uint8_t *before, uint32_t fea
     cr_expect_eq(k->patcher.shared->version, 0);
     cr_expect_eq(k->patcher.shared->patched_sites, 0);
     cr_expect_eq(k->patcher.patched, 0);
-}
-
-/* Two segments may name the same memory: what must be apart is so by its place there. */
-Test(patcher, pages_that_are_the_same_memory)
-{
-    enum { ALIAS = 0xD0000000 };
-    static const struct {
-        uint32_t hypercall_page, shared_page, page; /* page: what the alias is of */
-    } cases[] = {
-        {ALIAS, SHARED, 0},                   /* sites */
-        {HYPERCALL, ALIAS, 0},                /* sites */
-        {ALIAS, SHARED, (SHARED - GVA)},      /* each other */
-        {HYPERCALL, ALIAS, HYPERCALL - GVA},  /* each other */
-        {HYPERCALL, ALIAS, SHARED - GVA + 8}, /* not a page */
-    };
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct kernel *k = kernel_new();
-        uint8_t *before = malloc(k->vm.ram_size);
-        memcpy(before, k->vm.ram, k->vm.ram_size);
-        k->image.ph[2] = (Elf32_Phdr){.p_type = PT_LOAD,
-                                      .p_vaddr = ALIAS,
-                                      .p_paddr = GPA + cases[i].page,
-                                      .p_memsz = PAGE_SIZE};
-        k->image.note.note.hypercall_page = cases[i].hypercall_page;
-        k->image.note.note.shared_page = cases[i].shared_page;
-        cr_expect_not_null(open_it(k), "case %u", i);
-        cr_expect_eq(memcmp(before, k->vm.ram, k->vm.ram_size), 0, "case %u", i);
-        free(before);
-        kernel_free(k);
-    }
 }
 
 Test(patcher, opens_applies_and_undoes)

@@ -1,7 +1,79 @@
 /* The virtio devices: set-up, virtqueues good and bad, the disk, the console (OASIS virtio 1.2). */
-#include "virtio_setup.h"
+#include "devices_helpers.h"
+#include "virtio_driver.h"
+
+#define SECTORS 16u
+#define SIZE 8u /* of the queues here */
+#define F_INDIRECT (1u << 28)
+#define F_EVENT (1u << 29)
+#define F_FLUSH (1u << 9)
+#define BLK_VECTOR (0x28 + BLK_IRQ - 8)
+#define HEADER DATA
+#define STATUS_BYTE (DATA + 0x20)
+#define BUFFER (DATA + 0x400)
+
+static uint8_t media[SECTORS * IDE_SECTOR];
+static unsigned flushes, ram_writes, disk_writes, rooms;
+static uint32_t last_sector, last_count;
+
+static void note_flush(void *opaque)
+{
+    (void)opaque;
+    flushes++;
+}
+
+static void note_disk(void *opaque, uint32_t sector, uint32_t count)
+{
+    (void)opaque;
+    disk_writes++;
+    last_sector = sector;
+    last_count = count;
+}
+
+static void note_ram(void *opaque, gpa_t gpa, uint32_t n)
+{
+    (void)opaque;
+    cr_assert(ram_at(NULL, gpa, n) && n);
+    ram_writes++;
+}
+
+static void note_room(void *opaque)
+{
+    (void)opaque;
+    rooms++;
+}
+
+static void virtio_setup(void)
+{
+    setup();
+    struct device_host host = dev.host;
+    host.ram = ram_at;
+    host.ram_written = note_ram;
+    host.disk_flush = note_flush;
+    host.disk_written = note_disk;
+    host.input_room = note_room;
+    memset(ram, 0, sizeof(ram));
+    for (unsigned i = 0; i < sizeof(media); i++)
+        media[i] = (uint8_t)(i / IDE_SECTOR * 16 + i % 7);
+    flushes = ram_writes = disk_writes = rooms = 0;
+    devices_init(&dev, &host, 32u << 20, media, SECTORS);
+    devices_add_virtio(&dev);
+    pic_setup(1, 1);
+}
 
 TestSuite(virtio, .init = virtio_setup);
+
+static void start_blk(uint32_t features)
+{
+    cr_assert_eq(begin(BLK, features), ACKNOWLEDGE | DRIVER | FEATURES_OK);
+    queue(BLK, 0, SIZE);
+    go(BLK);
+}
+
+static void notify(unsigned base, unsigned q)
+{
+    reg_out(base, NOTIFY, 2, q);
+}
 
 /* --- set-up --- */
 
@@ -65,6 +137,18 @@ Test(virtio, queue_registers)
 }
 
 /* --- the disk --- */
+
+/* A request in three pieces, from descriptor 0 of a table on. */
+static void three_pieces(uint32_t at, uint32_t type, uint64_t sector, uint32_t n)
+{
+    poke(HEADER, 4, type);
+    poke(HEADER + 8, 8, sector);
+    poke(STATUS_BYTE, 1, 0xEE);
+    descriptor(at, 0, HEADER, 16, NEXT, 1);
+    descriptor(at, 1, BUFFER, n, NEXT | (type == 1 ? 0 : WRITE), 2);
+    descriptor(at, 2, STATUS_BYTE, 1, WRITE, 0);
+}
+
 /* Make a request; returns its status, and checks the used ring. */
 static uint32_t request(uint32_t type, uint64_t sector, uint32_t n, uint32_t used)
 {
@@ -144,6 +228,30 @@ Test(virtio, blk_takes_any_framing)
     cr_expect_arr_eq(ram + BUFFER, media + 5 * IDE_SECTOR, 512);
     cr_expect_eq(peek(BUFFER + 512, 1), 0);
     cr_expect_eq(peek(USED(0) + 8, 4), 513);
+}
+
+Test(virtio, indirect_descriptors)
+{
+    start_blk(F_FLUSH | F_INDIRECT);
+    three_pieces(DATA + 0x800, 0, 2, 512);
+    descriptor(TABLE(0), 3, DATA + 0x800, 48, INDIRECT, 0);
+    offer(0, SIZE, 3);
+    notify(BLK, 0);
+    cr_expect_eq(peek(STATUS_BYTE, 1), 0);
+    cr_expect_arr_eq(ram + BUFFER, media + 2 * IDE_SECTOR, 512);
+    cr_expect_eq(peek(USED(0) + 4, 4), 3, "the head is the outer one");
+
+    /* Some plain descriptors may come first. */
+    descriptor(TABLE(0), 5, HEADER, 16, NEXT, 6);
+    descriptor(TABLE(0), 6, DATA + 0x810, 32, INDIRECT, 0);
+    descriptor(DATA + 0x810, 0, BUFFER, 512, NEXT | WRITE, 1);
+    descriptor(DATA + 0x810, 1, STATUS_BYTE, 1, WRITE, 0);
+    poke(STATUS_BYTE, 1, 0xEE);
+    poke(HEADER + 8, 8, 7);
+    offer(0, SIZE, 5);
+    notify(BLK, 0);
+    cr_expect_eq(peek(STATUS_BYTE, 1), 0);
+    cr_expect_arr_eq(ram + BUFFER, media + 7 * IDE_SECTOR, 512);
 }
 
 Test(virtio, several_requests_for_one_notification)
@@ -323,7 +431,7 @@ static void spoil(unsigned how)
         descriptor(table, 0, inner, 0, INDIRECT, 0);
         break;
     case HOW_INDIRECT_ODD:
-        descriptor(table, 0, inner, 49, INDIRECT, 0);
+        descriptor(table, 0, inner, 47, INDIRECT, 0);
         break;
     case HOW_INDIRECT_OUTSIDE:
         descriptor(table, 0, RAM_SIZE - 32, 48, INDIRECT, 0);
@@ -373,33 +481,13 @@ Test(virtio, broken_rules)
     }
 }
 
-/* What was done before the driver broke a rule is told as usual. */
-Test(virtio, a_good_request_before_a_bad_one)
-{
-    start_blk(F_FLUSH);
-    three_pieces(TABLE(0), 0, 3, 512);
-    offer(0, SIZE, 0);
-    offer(0, SIZE, SIZE);
-    notify(BLK, 0);
-    cr_expect_eq(reg_in(BLK, ISR, 1), 3, "a request is back, and the configuration has changed");
-    cr_expect_eq(peek(USED(0) + 2, 2), 1);
-    cr_expect_arr_eq(ram + BUFFER, media + 3 * IDE_SECTOR, 512);
-}
-
 Test(virtio, rings_that_are_not_memory)
 {
     static const uint64_t bad[][3] = {
-        {RAM_SIZE, AVAILABLE(0), USED(0)},
-        {TABLE(0), RAM_SIZE - 2, USED(0)},
-        {TABLE(0), AVAILABLE(0), HOLE - 16},
-        {TABLE(0) + 8, AVAILABLE(0), USED(0)},
-        {TABLE(0), AVAILABLE(0) + 1, USED(0)},
-        {TABLE(0), AVAILABLE(0), USED(0) + 2},
-        /* The events behind the rings (2.7) are part of them, also without the feature. */
-        {TABLE(0), RAM_SIZE - 4 - 2 * SIZE, USED(0)},
-        {TABLE(0), AVAILABLE(0), RAM_SIZE - 4 - 8 * SIZE},
-        {1ull << 32, AVAILABLE(0), USED(0)},
-        {TABLE(0), UINT64_MAX - 1, USED(0)},
+        {RAM_SIZE, AVAILABLE(0), USED(0)},     {TABLE(0), RAM_SIZE - 2, USED(0)},
+        {TABLE(0), AVAILABLE(0), HOLE - 16},   {TABLE(0) + 8, AVAILABLE(0), USED(0)},
+        {TABLE(0), AVAILABLE(0) + 1, USED(0)}, {TABLE(0), AVAILABLE(0), USED(0) + 2},
+        {1ull << 32, AVAILABLE(0), USED(0)},   {TABLE(0), UINT64_MAX - 1, USED(0)},
     };
     for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
         begin(BLK, F_FLUSH);

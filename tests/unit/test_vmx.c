@@ -260,11 +260,32 @@ Test(vmx_qualification, nested_faults)
 /* --- the checks of VM entry --- */
 
 static uint32_t vmcs[0x8000]; /* by encoding */
+static uint8_t memory[PAGE_SIZE];
+static struct vmx_capabilities cpu;
 static struct vmx_controls controls;
 
 static uint32_t get(enum vmcs_field field)
 {
     return vmcs[field];
+}
+
+static bool read_memory(uint64_t hpa, void *to, unsigned n)
+{
+    if (hpa + n > sizeof(memory))
+        return false;
+    memcpy(to, memory + hpa, n);
+    return true;
+}
+
+/* The first broken rule of one part of the walk, or of all. */
+static const char *broken(void (*part)(struct vmx_entry *))
+{
+    struct vmx_entry entry = {.cpu = &cpu, .get = get, .memory = read_memory, .vmcs = 0x7000};
+    if (!part)
+        vmx_check(&entry);
+    else
+        part(&entry);
+    return entry.rules.broken ? entry.rules.broken->sentence : NULL;
 }
 
 #define CODE (SEG_P | SEG_S | SEG_CODE | SEG_RW | SEG_ACCESSED | SEG_DB | SEG_G)
@@ -273,8 +294,10 @@ static uint32_t get(enum vmcs_field field)
 /* A VMCS as this VMM makes it, for a guest in flat protected mode. */
 static void good_vmcs(void)
 {
-    const struct vmx_capabilities cap = full_cpu();
-    vmx_negotiate(&cap, &controls);
+    cpu = full_cpu();
+    cpu.phys_bits = 36;
+    cpu.efer_may = EFER_NXE;
+    vmx_negotiate(&cpu, &controls);
     vmcs[VMCS_PIN_CONTROLS] = controls.word[WORD_PIN];
     vmcs[VMCS_CPU_CONTROLS] = controls.word[WORD_CPU];
     vmcs[VMCS_CPU_CONTROLS2] = controls.word[WORD_CPU2];
@@ -304,9 +327,10 @@ TestSuite(vmx_check, .init = good_vmcs);
 
 Test(vmx_check, a_good_vmcs_breaks_no_rule)
 {
-    cr_expect_null(vmx_check_controls(&controls, get));
-    cr_expect_null(vmx_check_host(&controls, get));
-    cr_expect_null(vmx_check_guest(&controls, get));
+    cr_expect_null(broken(NULL));
+    memcpy(memory, &(uint32_t){0x2B}, 4);
+    vmcs[VMCS_LINK_POINTER] = vmcs[VMCS_LINK_POINTER + 1] = 0; /* another VMCS */
+    cr_expect_null(broken(NULL));
 }
 
 Test(vmx_check, real_mode_and_virtual_8086_mode_are_good)
@@ -314,7 +338,7 @@ Test(vmx_check, real_mode_and_virtual_8086_mode_are_good)
     vmcs[VMCS_GUEST_CR0] = CR0_NE;
     vmcs[VMCS_GUEST_CS_RIGHTS] = SEG_P | SEG_S | SEG_RW | SEG_ACCESSED;
     vmcs[VMCS_GUEST_CS_LIMIT] = 0xFFFF;
-    cr_expect_null(vmx_check_guest(&controls, get));
+    cr_expect_null(broken(vmx_check_guest));
     vmcs[VMCS_GUEST_CR0] = CR0_NE | CR0_PE;
     vmcs[VMCS_GUEST_EFLAGS] |= FL_VM;
     for (int reg = SREG_ES; reg <= SREG_GS; reg++) {
@@ -323,9 +347,9 @@ Test(vmx_check, real_mode_and_virtual_8086_mode_are_good)
         vmcs[VMCS_SEGMENT(VMCS_GUEST_ES_LIMIT, reg)] = 0xFFFF;
         vmcs[VMCS_SEGMENT(VMCS_GUEST_ES_RIGHTS, reg)] = 0xF3;
     }
-    cr_expect_null(vmx_check_guest(&controls, get));
+    cr_expect_null(broken(vmx_check_guest));
     vmcs[VMCS_GUEST_FS_BASE] = 0x12341;
-    cr_expect_not_null(vmx_check_guest(&controls, get));
+    cr_expect_not_null(broken(vmx_check_guest));
 }
 
 /* Break one field and expect a rule that names it. */
@@ -335,13 +359,12 @@ struct broken {
     const char *text;
 };
 
-static void expect_broken(const struct broken *b, unsigned n,
-                          const char *(*check)(const struct vmx_controls *, vmcs_reader))
+static void expect_broken(const struct broken *b, unsigned n, void (*part)(struct vmx_entry *))
 {
     for (unsigned i = 0; i < n; i++) {
         const uint32_t was = vmcs[b[i].field];
         vmcs[b[i].field] = b[i].value;
-        const char *why = check(&controls, get);
+        const char *why = broken(part);
         cr_expect(why && strstr(why, b[i].text), "%s: %s", b[i].text, why ? why : "not found");
         vmcs[b[i].field] = was;
     }
@@ -358,9 +381,9 @@ Test(vmx_check, guest_rules)
         {VMCS_GUEST_EFER, 0x400, "EFER"},
         {VMCS_GUEST_TR_RIGHTS, SEG_P | SYS_TSS32_AVAIL, "busy TSS"},
         {VMCS_GUEST_TR, 4, "TR's selector"},
-        {VMCS_GUEST_LDTR_RIGHTS, SEG_P | SYS_TSS32_BUSY, "present LDT"},
+        {VMCS_GUEST_LDTR_RIGHTS, SEG_P | SYS_TSS32_BUSY, "must be an LDT"},
         {VMCS_GUEST_CS_RIGHTS, CODE & ~SEG_ACCESSED, "accessed code"},
-        {VMCS_GUEST_CS_RIGHTS, CODE & ~SEG_P, "CS must be usable"},
+        {VMCS_GUEST_CS_RIGHTS, CODE & ~SEG_P, "not present"},
         {VMCS_GUEST_CS_RIGHTS, CODE | SEG_DPL, "non-conforming CS"},
         {VMCS_GUEST_CS_RIGHTS, CODE | SEG_CE | SEG_DPL, "DPL of conforming CS"},
         {VMCS_GUEST_SS_RIGHTS, DATA & ~SEG_RW, "writable"},
@@ -385,7 +408,7 @@ Test(vmx_check, guest_rules)
 Test(vmx_check, events_and_interruptibility)
 {
     vmcs[VMCS_ENTRY_EVENT] = 0x80000020;
-    cr_expect_null(vmx_check_guest(&controls, get));
+    cr_expect_null(broken(vmx_check_guest));
     const struct broken with_irq[] = {
         {VMCS_GUEST_EFLAGS, FL_R1, "EFLAGS.IF is clear"},
         {VMCS_GUEST_INTERRUPTIBILITY, BLOCKING_STI, "while interrupts are blocked"},
@@ -393,7 +416,7 @@ Test(vmx_check, events_and_interruptibility)
     expect_broken(with_irq, ARRAY_LEN(with_irq), vmx_check_guest);
     vmcs[VMCS_ENTRY_EVENT] = 0;
     vmcs[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKING_STI;
-    cr_expect_null(vmx_check_guest(&controls, get));
+    cr_expect_null(broken(vmx_check_guest));
     const struct broken with_shadow[] = {
         {VMCS_GUEST_EFLAGS, FL_R1, "blocking by STI"},
         {VMCS_GUEST_EFLAGS, FL_R1 | FL_IF | FL_TF, "single step"},
@@ -410,15 +433,129 @@ Test(vmx_check, control_rules)
         {VMCS_EPT_POINTER, 0x101D, "memory type"},
         {VMCS_EPT_POINTER, 0x1016, "levels"},
         {VMCS_ENTRY_EVENT, 0x80000120, "reserved type"},
-        {VMCS_ENTRY_EVENT, 0x80001020, "reserved"},
+        {VMCS_ENTRY_EVENT, 0x80001020, "reserved bits set"},
         {VMCS_ENTRY_EVENT, 0x80000203 | 4, "impossible vector"},
         {VMCS_ENTRY_EVENT, 0x8000030D, "error code"},
         {VMCS_ENTRY_EVENT, 0x80000B06, "error code"},
         {VMCS_ENTRY_EVENT, 0x80000480, "instruction length"},
     };
     expect_broken(cases, ARRAY_LEN(cases), vmx_check_controls);
-    controls.must[WORD_PIN] = 0x16;
-    cr_expect_not_null(strstr(vmx_check_controls(&controls, get), "pin-based"));
+    cpu.allowed[WORD_PIN] |= 0x16;
+    cr_expect_not_null(strstr(broken(vmx_check_controls), "pin-based"));
+    cpu.allowed[WORD_PIN] &= ~0xFFFFFFFFull;
+    cpu.misc |= 1u << 30;
+    vmcs[VMCS_ENTRY_EVENT] = 0x80000480;
+    cr_expect_null(broken(vmx_check_controls), "length 0 is offered");
+    cpu.basic |= 1ull << 56;
+    vmcs[VMCS_ENTRY_EVENT] = 0x8000030D;
+    cr_expect_null(broken(vmx_check_controls), "any error code is offered");
+}
+
+/* What no CPU of the two emulators offers. */
+Test(vmx_check, controls_of_other_cpus)
+{
+    static const struct broken with_pml[] = {
+        {VMCS_CPU_CONTROLS2, CPU2_PML, "logging needs EPT"},
+        {VMCS_PML_ADDRESS, 1, "log is no page"},
+        {VMCS_CPU_CONTROLS2, CPU2_MODE_EXECUTE, "execute control needs EPT"},
+    };
+    static const struct broken with_posting[] = {
+        {VMCS_CPU_CONTROLS2, 0, "without virtual-interrupt delivery"},
+        {VMCS_EXIT_CONTROLS, 0, "without acknowledging"},
+        {VMCS_POSTED_VECTOR, 0x100, "vector"},
+        {VMCS_POSTED_DESCRIPTOR, 0x20, "descriptor"},
+        {VMCS_POSTED_DESCRIPTOR + 1, 0x10, "descriptor"},
+    };
+    vmcs[VMCS_CPU_CONTROLS2] |= CPU2_PML;
+    cr_expect_null(broken(vmx_check_controls));
+    expect_broken(with_pml, ARRAY_LEN(with_pml), vmx_check_controls);
+    vmcs[VMCS_CPU_CONTROLS2] = CPU2_VIRTUAL_DELIVERY;
+    vmcs[VMCS_CPU_CONTROLS] |= CPU_TPR_SHADOW;
+    vmcs[VMCS_PIN_CONTROLS] |= PIN_POSTED_INTERRUPTS;
+    vmcs[VMCS_EXIT_CONTROLS] |= EXIT_ACKNOWLEDGE;
+    cr_expect_null(broken(vmx_check_controls));
+    expect_broken(with_posting, ARRAY_LEN(with_posting), vmx_check_controls);
+    good_vmcs();
+    cpu.ept_vpid = 1ull << 6 | 1ull << 14;
+    vmcs[VMCS_PIN_CONTROLS] &= ~PIN_POSTED_INTERRUPTS;
+    vmcs[VMCS_CPU_CONTROLS2] = CPU2_EPT;
+    vmcs[VMCS_EPT_POINTER] |= 1u << 6;
+    cr_expect(strstr(broken(vmx_check_controls), "accessed bits"));
+}
+
+Test(vmx_check, cet_needs_write_protection)
+{
+    cpu.cr4_may |= CR4_CET;
+    vmcs[VMCS_HOST_CR4] |= CR4_CET;
+    vmcs[VMCS_GUEST_CR4] |= CR4_CET;
+    cr_expect(strstr(broken(vmx_check_host), "CET"));
+    cr_expect(strstr(broken(vmx_check_guest), "CET"));
+    vmcs[VMCS_HOST_CR0] |= CR0_WP;
+    vmcs[VMCS_GUEST_CR0] |= CR0_WP;
+    cr_expect_null(broken(NULL));
+}
+
+/* A VMCS of a CPU without secondary controls: the fields that it has not are not read. */
+static uint32_t get_of_old_cpu(enum vmcs_field field)
+{
+    cr_expect(field != VMCS_CPU_CONTROLS2 && field != VMCS_EPT_POINTER && field != VMCS_VPID &&
+                  field != VMCS_GUEST_PAT && field != VMCS_GUEST_EFER && field != VMCS_HOST_PAT &&
+                  field != VMCS_HOST_EFER && field != VMCS_GUEST_PDPTE0,
+              "field %04x", field);
+    return vmcs[field];
+}
+
+Test(vmx_check, an_old_cpu)
+{
+    struct vmx_entry entry = {.cpu = &cpu, .get = get_of_old_cpu, .memory = read_memory};
+    forbid(&cpu, WORD_CPU, CPU_SECONDARY);
+    cpu.allowed[WORD_CPU2] = 0;
+    forbid(&cpu, WORD_EXIT, EXIT_LOAD_PAT | EXIT_LOAD_EFER);
+    forbid(&cpu, WORD_ENTRY, ENTRY_LOAD_PAT | ENTRY_LOAD_EFER);
+    vmcs[VMCS_CPU_CONTROLS] &= ~CPU_SECONDARY;
+    vmcs[VMCS_EXIT_CONTROLS] &= ~(EXIT_LOAD_PAT | EXIT_LOAD_EFER);
+    vmcs[VMCS_ENTRY_CONTROLS] &= ~(ENTRY_LOAD_PAT | ENTRY_LOAD_EFER);
+    vmcs[VMCS_GUEST_CR0] |= CR0_PG;
+    vmcs[VMCS_GUEST_CR4] |= CR4_PAE;
+    cr_expect_null(vmx_check(&entry));
+    memory[0x20] = 3; /* a PDPTE with bit 1, where CR3 leads */
+    vmcs[VMCS_GUEST_CR3] = 0x20;
+    cr_expect(strstr(vmx_check(&entry)->sentence, "page-directory-pointer"));
+    vmcs[VMCS_CPU_CONTROLS] |= CPU_SECONDARY;
+    cr_expect(strstr(vmx_check(&entry)->sentence, "primary"));
+}
+
+/* IA32_VMX_BASIC can say that the addresses of VMX have 32 bits, whatever memory the CPU has. */
+Test(vmx_check, short_addresses)
+{
+    vmcs[VMCS_CPU_CONTROLS] |= CPU_IO_BITMAPS;
+    vmcs[VMCS_IO_BITMAP_A + 1] = 1;
+    cr_expect_null(broken(vmx_check_controls));
+    cpu.basic |= 1ull << 48;
+    cr_expect(strstr(broken(vmx_check_controls), "I/O bitmap A"));
+    vmcs[VMCS_IO_BITMAP_A + 1] = 0;
+    vmcs[VMCS_ENTRY_MSR_LOADS] = 2;
+    vmcs[VMCS_ENTRY_MSR_LOAD_AREA] = 0xFFFFFFF0;
+    cr_expect(strstr(broken(vmx_check_controls), "entry loads MSRs"));
+    vmcs[VMCS_ENTRY_MSR_LOADS] = 1;
+    cr_expect_null(broken(vmx_check_controls));
+}
+
+/* Each rule is seen once or for each register, broken or not, and has a section. */
+static unsigned rules_seen;
+
+static void see(const struct entry_rule *rule, bool is_broken)
+{
+    cr_expect_not(is_broken, "%s", rule->sentence);
+    cr_expect(rule->section[0] == '2' && rule->section[1] == '6', "%s", rule->sentence);
+    rules_seen++;
+}
+
+Test(vmx_check, the_walk_shows_all_rules)
+{
+    struct vmx_entry entry = {.cpu = &cpu, .get = get, .memory = read_memory, .rules.seen = see};
+    vmx_check(&entry);
+    cr_expect_gt(rules_seen, 100);
 }
 
 Test(vmx_check, host_rules)
@@ -452,7 +589,7 @@ Test(vmx_check, every_injected_event_of_ours_passes)
         vmcs[VMCS_GUEST_CR0] = CR0_NE | (i % 2 ? CR0_PE : 0);
         vmcs[VMCS_ENTRY_EVENT] = vmx_event_info(e, i % 2);
         vmcs[VMCS_ENTRY_EVENT_LENGTH] = vmx_event_length(e);
-        const char *why = vmx_check_controls(&controls, get);
+        const char *why = broken(vmx_check_controls);
         cr_expect_null(why, "event %u: %s", i / 2, why);
     }
 }

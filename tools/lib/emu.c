@@ -221,7 +221,6 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
                         .mem_mb = spec->mem_mb,
                         .console = spec->console,
                         .virtio = spec->virtio == VIRTIO_ON && spec->files.mode == MODE_NATIVE,
-                        .properties = spec->virtio_properties,
                         .dir = spec->dir};
     if (!take_disk(run, &m))
         return false;

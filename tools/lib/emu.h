@@ -19,8 +19,7 @@ struct emu_spec {
     const char *cpu;         /* CPU model, NULL: the mode's usual one */
     unsigned mem_mb;         /* of the machine, 0: 128 */
     enum console console;
-    enum virtio virtio;            /* does the guest see virtio devices? */
-    const char *virtio_properties; /* of QEMU's own (machine.h), or NULL */
+    enum virtio virtio; /* does the guest see virtio devices? */
     const char *disk;   /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
     unsigned timeout_s; /* wall time for the whole run, 0: no limit */
     const char *dir;    /* for the run's files; made when missing */

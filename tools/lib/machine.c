@@ -95,12 +95,6 @@ static char *doubled_commas(const char *path)
     return t.text;
 }
 
-static char *virtio_device(const struct machine *m, const char *device)
-{
-    return xasprintf("%s%s%s", device, m->properties ? "," : "",
-                     m->properties ? m->properties : "");
-}
-
 /* Where COM1 goes; with virtio its console goes to the same place, and gets the input. QEMU's
  * escape character on such a line becomes NUL, which nobody types. */
 static void qemu_console(struct args *a, const struct machine *m)
@@ -114,7 +108,7 @@ static void qemu_console(struct args *a, const struct machine *m)
     if (!m->virtio)
         return;
     option(a, "echr", xasprintf("0"));
-    option(a, "device", virtio_device(m, "virtio-serial-pci"));
+    option(a, "device", xasprintf("virtio-serial-pci"));
     option(a, "device", xasprintf("virtconsole,chardev=com1"));
 }
 
@@ -126,7 +120,7 @@ static void qemu_disk(struct args *a, const struct machine *m)
            xasprintf("file=%s,format=raw,cache=unsafe,%s", path,
                      m->virtio ? "if=none,id=disk" : "if=ide,index=0"));
     if (m->virtio)
-        option(a, "device", virtio_device(m, "virtio-blk-pci,drive=disk"));
+        option(a, "device", xasprintf("virtio-blk-pci,drive=disk"));
     free(path);
 }
 

@@ -45,7 +45,6 @@ struct machine {
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
     bool virtio;             /* QEMU: its own devices; the disk is no ATA drive then */
-    const char *properties;  /* of those devices, as QEMU has them: "event_idx=off"; or NULL */
     const char *iso;         /* what it boots from */
     const char *disk;        /* the image of its disk, written in place; NULL: it has none */
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
