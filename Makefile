@@ -14,7 +14,7 @@ MAKEFLAGS += --no-builtin-rules
 ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
-READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits sites ablation run \
+READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits exits-list sites ablation run \
 	debug iso ladder entry-check
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
@@ -64,7 +64,7 @@ include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
 
-.PHONY: all demo run debug iso sites ablation ladder
+.PHONY: all demo run debug iso sites ablation ladder exits-list
 
 demo: all $(BUILD)/tools/tv-demo
 	@$(BUILD)/tools/tv-demo
@@ -86,6 +86,9 @@ ablation: all $(BUILD)/tools/tv-ablation
 
 ladder: all $(BUILD)/tools/tv-ladder
 	@$(BUILD)/tools/tv-ladder --models='$(MODELS)' --opts='$(OPTS)' --json='$(JSON)'
+
+exits-list: $(BUILD)/tools/tv-exits-list
+	@$(BUILD)/tools/tv-exits-list $(if $(filter svm vtx,$(MODE)),$(MODE))
 
 iso: all $(BUILD)/tools/tv-iso
 	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso
@@ -109,6 +112,7 @@ endif
 #: make entry-check EMU=.. CPU=.. N=.. SEED=..: the checker of VM entries against the CPUs: named ways and N random ones to break a VMCS or VMCB; a table by rule
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
+#: make exits-list MODE=svm|vtx: why a guest leaves a hardware mode: all causes, each with its reason
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

@@ -38,7 +38,7 @@ const char *paging_init(struct hw_paging *paging, enum nested_format format, str
     if (!paging->shadowed) {
         paging->map = (struct nested_map){
             .alloc = page_alloc, .release = page_free, .to_hpa = to_hpa, .to_ptr = hpa_to_ptr};
-        return nested_build(&paging->map, format, vm);
+        return nested_open(&paging->map, format, vm);
     }
     paging->shadow = pages_alloc(shadow_pages(), PAGE_SIZE);
     if (!paging->shadow)

@@ -1,10 +1,14 @@
 /* Nested page tables; see tables.h. */
 #include "tables.h"
 
+#include <string.h>
+
+#include "vmm.h"
 #include "x86.h"
 
 #define ENTRIES 512
 #define LARGE_SIZE 0x200000u
+#define UPPER_SPAN 0x40000000u /* what a table of level 2 maps */
 #define ADDRESS 0x000FFFFFFFFFF000ull
 #define EPT_RWX 0x7u
 #define EPT_W 0x2u
@@ -49,44 +53,54 @@ static uint64_t leaf_entry(const struct nested_map *map, hpa_t hpa, bool is_larg
     return hpa | PTE_P | PTE_W | PTE_U | (is_large ? PTE_PS : 0);
 }
 
-static bool set_leaf(struct nested_map *map, gpa_t gpa, uint64_t leaf, int leaf_level)
+/* The table that an entry of a higher one points to; makes it where there is none. NULL: there is
+ * no memory for it. */
+static uint64_t *next_table(struct nested_map *map, uint64_t *entry, int level)
 {
-    uint64_t *table = map->root;
-    for (int level = levels(map); level > leaf_level; level--) {
-        uint64_t *entry = &table[index_at(gpa, level)];
-        if (!present(map, *entry)) {
-            void *next = map->alloc();
-            if (!next)
-                return false;
-            *entry = table_entry(map, map->to_hpa(next), level);
-        }
-        table = map->to_ptr((hpa_t)(*entry & ADDRESS));
+    if (!present(map, *entry)) {
+        void *next = map->alloc();
+        if (!next)
+            return NULL;
+        *entry = table_entry(map, map->to_hpa(next), level);
     }
-    table[index_at(gpa, leaf_level)] = leaf;
-    if (leaf_level == 2)
-        map->large_pages++;
-    else
-        map->small_pages++;
+    return map->to_ptr((hpa_t)(*entry & ADDRESS));
+}
+
+/* The tables above the leaves, for all memory of vm. Later only tables of 4 KB pages are added: a
+ * processor may hold the upper entries that a VM entry found (APM vol. 2 section 15.25.3). */
+static bool upper_tables(struct nested_map *map, const struct vm *vm)
+{
+    for (uint64_t gpa = 0; gpa < vm->ram_size; gpa += UPPER_SPAN) {
+        uint64_t *table = map->root;
+        for (int level = levels(map); table && level > 2; level--)
+            table = next_table(map, &table[index_at((gpa_t)gpa, level)], level);
+        if (!table)
+            return false;
+    }
     return true;
 }
 
-const char *nested_build(struct nested_map *map, enum nested_format format, const struct vm *vm)
+/* The user's word for the size of pages. Returns NULL, or a sentence. */
+static const char *page_size(struct nested_map *map, const char *options)
+{
+    char word[4];
+    map->small_only = false;
+    if (!options || !option_value(options, "nested", word, sizeof(word)))
+        return NULL;
+    map->small_only = !strcmp(word, "4k");
+    return map->small_only || !strcmp(word, "2m") ? NULL : "nested= takes 4k or 2m";
+}
+
+const char *nested_open(struct nested_map *map, enum nested_format format, const struct vm *vm)
 {
     map->format = format;
     map->small_pages = map->large_pages = 0;
+    map->root = map->last_table = NULL;
+    const char *why = page_size(map, vm->options);
+    if (why)
+        return why;
     map->root = map->alloc();
-    bool ok = map->root;
-    for (gpa_t gpa = 0; ok && gpa < vm->ram_size;) {
-        hpa_t hpa;
-        const bool memory = vm_gpa_to_hpa(vm, gpa, &hpa);
-        /* From 1 MB on RAM is contiguous, so an aligned 2 MB piece is one page. */
-        const bool big = memory && gpa >= LARGE_SIZE && !(gpa % LARGE_SIZE) &&
-                         !(hpa % LARGE_SIZE) && vm->ram_size - gpa >= LARGE_SIZE;
-        if (memory)
-            ok = set_leaf(map, gpa, leaf_entry(map, hpa, big), big ? 2 : 1);
-        gpa += big ? LARGE_SIZE : PAGE_SIZE;
-    }
-    if (ok)
+    if (map->root && upper_tables(map, vm))
         return NULL;
     nested_free(map);
     return "too little memory for the nested page tables";
@@ -95,7 +109,82 @@ const char *nested_build(struct nested_map *map, enum nested_format format, cons
 bool nested_add_page(struct nested_map *map, gpa_t gpa, hpa_t hpa)
 {
     const uint64_t write = map->format == NESTED_EPT ? EPT_W : PTE_W;
-    return set_leaf(map, gpa, leaf_entry(map, hpa, false) & ~write, 1);
+    uint64_t *table = map->root;
+    for (int level = levels(map); table && level > 1; level--)
+        table = next_table(map, &table[index_at(gpa, level)], level);
+    if (table)
+        table[index_at(gpa, 1)] = leaf_entry(map, hpa, false) & ~write;
+    return table;
+}
+
+/* From 1 MB on RAM is contiguous, so an aligned 2 MB piece of it may be one page. */
+static bool fits_large(const struct nested_map *map, const struct vm *vm, gpa_t gpa)
+{
+    const gpa_t start = gpa & ~(LARGE_SIZE - 1);
+    return !map->small_only && start >= LARGE_SIZE && vm->ram_size - start >= LARGE_SIZE &&
+           !(vm->ram_hpa & (LARGE_SIZE - 1));
+}
+
+/* The entry of level 2 for gpa. The tables above are there (upper_tables). */
+static uint64_t *piece_entry(struct nested_map *map, gpa_t gpa)
+{
+    uint64_t *table = map->root;
+    for (int level = levels(map); level > 2; level--)
+        table = map->to_ptr((hpa_t)(table[index_at(gpa, level)] & ADDRESS));
+    return &table[index_at(gpa, 2)];
+}
+
+static enum nested_result fill_large(struct nested_map *map, gpa_t gpa, hpa_t hpa)
+{
+    uint64_t *entry = piece_entry(map, gpa);
+    if (present(map, *entry))
+        return NESTED_HOLE;
+    *entry = leaf_entry(map, hpa & ~(LARGE_SIZE - 1), true);
+    map->large_pages++;
+    return NESTED_FILLED;
+}
+
+static enum nested_result fill_small(struct nested_map *map, uint64_t *entry, hpa_t hpa)
+{
+    if (present(map, *entry))
+        return NESTED_HOLE;
+    *entry = leaf_entry(map, hpa, false);
+    map->small_pages++;
+    return NESTED_FILLED;
+}
+
+/* All memory of a piece that cannot be one large page: the guest will want most of it. */
+static enum nested_result fill_piece(struct nested_map *map, const struct vm *vm, gpa_t gpa,
+                                     uint64_t *table)
+{
+    const gpa_t start = gpa & ~(LARGE_SIZE - 1);
+    hpa_t hpa;
+    if (present(map, table[index_at(gpa, 1)]))
+        return NESTED_HOLE;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        if (vm_gpa_to_hpa(vm, start + i * PAGE_SIZE, &hpa))
+            fill_small(map, &table[i], hpa);
+    }
+    return NESTED_FILLED;
+}
+
+/* With small pages only, guests touch those of a piece one after the other. */
+enum nested_result nested_fill(struct nested_map *map, const struct vm *vm, gpa_t gpa)
+{
+    hpa_t hpa;
+    if (!vm_gpa_to_hpa(vm, gpa, &hpa))
+        return NESTED_HOLE;
+    if (fits_large(map, vm, gpa))
+        return fill_large(map, gpa, hpa);
+    if (!map->last_table || map->last_piece != gpa / LARGE_SIZE) {
+        map->last_table = next_table(map, piece_entry(map, gpa), 2);
+        map->last_piece = gpa / LARGE_SIZE;
+        if (!map->last_table)
+            return NESTED_EXHAUSTED;
+    }
+    if (!map->small_only)
+        return fill_piece(map, vm, gpa, map->last_table);
+    return fill_small(map, &map->last_table[index_at(gpa, 1)], hpa);
 }
 
 static void free_table(struct nested_map *map, uint64_t *table, int level)

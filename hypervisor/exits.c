@@ -280,6 +280,7 @@ static const exit_handler handlers[EXIT_REASON_COUNT] = {
     [EXIT_HYPERCALL] = handle_hypercall,
     [EXIT_EXCEPTION] = handle_exception,
     [EXIT_NESTED_FAULT] = mmio_access,
+    [EXIT_NESTED_FILL] = handle_nothing,
     [EXIT_MMIO] = mmio_access,
     [EXIT_IRQ_WINDOW] = handle_nothing,
     [EXIT_HOST_IRQ] = handle_nothing,

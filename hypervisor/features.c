@@ -27,36 +27,41 @@ static unsigned mode_number(const struct vcpu *vcpu)
     return 0;
 }
 
-void guest_cpuid(struct vcpu *vcpu)
+uint32_t guest_cpuid_basic[GUEST_CPUID_BASIC][CPUID_WORDS];
+
+void guest_cpuid_init(void)
 {
-    uint32_t leaf = vcpu->gpr[GPR_EAX], r[4] = {0, 0, 0, 0};
+    uint32_t *leaf = guest_cpuid_basic[0];
+    cpuid(0, leaf);
+    leaf[CPUID_EAX] = GUEST_CPUID_BASIC - 1;
+    leaf = guest_cpuid_basic[1];
+    cpuid(1, leaf);
+    leaf[CPUID_EBX] = 0;
+    leaf[CPUID_ECX] = (leaf[CPUID_ECX] & FEATURES_ECX) | HYPERVISOR_PRESENT;
+    leaf[CPUID_EDX] &= FEATURES_EDX;
+}
+
+void guest_cpuid_other(const struct vcpu *vcpu, uint32_t leaf, uint32_t r[CPUID_WORDS])
+{
+    memset(r, 0, CPUID_WORDS * sizeof(r[0]));
     switch (leaf) {
-    case 0:
-        cpuid(0, r);
-        r[0] = 1;
-        break;
-    case 1:
-        cpuid(1, r);
-        r[1] = 0;
-        r[2] = (r[2] & FEATURES_ECX) | HYPERVISOR_PRESENT;
-        r[3] &= FEATURES_EDX;
-        break;
     case LEAF_SIGNATURE:
-        r[0] = LEAF_MODE;
-        memcpy(&r[1], "TrivisorTriv", 12);
+        r[CPUID_EAX] = LEAF_MODE;
+        memcpy(&r[CPUID_EBX], "TrivisorTriv", 12);
         break;
     case LEAF_MODE:
-        r[0] = mode_number(vcpu);
-        r[1] = vcpu->mode->nested_paging && vcpu->mode->nested_paging(vcpu);
+        r[CPUID_EAX] = mode_number(vcpu);
+        r[CPUID_EBX] = vcpu->mode->nested_paging && vcpu->mode->nested_paging(vcpu);
         break;
     case 0x80000000u:
-        r[0] = 0x80000000u;
+        r[CPUID_EAX] = 0x80000000u;
         break;
     }
-    vcpu->gpr[GPR_EAX] = r[0];
-    vcpu->gpr[GPR_EBX] = r[1];
-    vcpu->gpr[GPR_ECX] = r[2];
-    vcpu->gpr[GPR_EDX] = r[3];
+}
+
+void guest_cpuid(struct vcpu *vcpu)
+{
+    guest_cpuid_to(vcpu, &vcpu->gpr[GPR_EAX]);
 }
 
 static void set_edx_eax(struct vcpu *vcpu, uint64_t v)

@@ -230,8 +230,9 @@ static void dev_mark(void *opaque, uint32_t value)
 /* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
 static void check_options(void)
 {
-    static const char *const known[] = {"mode=", "mem=",    "disk=", "virtio=", "umip=", "paging=",
-                                        "scan=", "report=", "pv=",   "check=",  "break="};
+    static const char *const known[] = {
+        "mode=",   "mem=",  "disk=",   "virtio=", "umip=",  "paging=",
+        "nested=", "scan=", "report=", "pv=",     "check=", "break="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -245,8 +246,8 @@ static void check_options(void)
             if (n < sizeof(text))
                 text[n] = 0;
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
-                   "virtio=on|off, paging=nested|shadow, scan=on|off, pv=-sti,-mmu,..., "
-                   "report=on|off, check=on|off, break=RULE",
+                   "virtio=on|off, paging=nested|shadow, nested=2m|4k, scan=on|off, "
+                   "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -432,6 +433,7 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     vm_create(vm, "vm0", guest_mb(), virtio);
     load_guest(vm);
     host_timer_init();
+    guest_cpuid_init();
     host_input_init();
 
     vm->vcpu.mode = mode;

@@ -5,7 +5,8 @@ PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c o
 	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
 	hypervisor/shadow.c trap-and-emulate/scanner.c paravirt/patcher.c paravirt/hypercalls.c hwassist/tables.c \
 	$(wildcard hwassist/vmx/check*.c) \
-	$(addprefix hwassist/vmx/,event.c negotiate.c qualification.c) hwassist/svm/check.c \
+	$(addprefix hwassist/vmx/,causes.c event.c negotiate.c qualification.c) \
+	$(addprefix hwassist/svm/,causes.c check.c) \
 	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c util.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
@@ -24,7 +25,7 @@ FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_ma
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder \
-	tv-entry)
+	tv-entry tv-exits-list)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk

@@ -16,6 +16,8 @@
 #define MAX_OPS 8
 #define OPS 4
 
+#define SHADOW "+shadow" /* behind a model's name: with shadow paging, although it has better */
+
 /* The rungs: Bochs' name for the model, the mode that it can run, and the CPU for people. */
 static const struct rung {
     const char *model;
@@ -29,6 +31,7 @@ static const struct rung {
     {"corei7_sandy_bridge_2600k", MODE_VTX, "Sandy Bridge, 2011"},
     {"corei7_ivy_bridge_3770k", MODE_VTX, "Ivy Bridge, 2012"},
     {"corei7_haswell_4770", MODE_VTX, "Haswell, 2013"},
+    {"corei7_haswell_4770" SHADOW, MODE_VTX, "Haswell, 2013, with shadow paging"},
     {"broadwell_ult", MODE_VTX, "Broadwell, 2014"},
     {"corei7_skylake_x", MODE_VTX, "Skylake X, 2017"},
     {"corei3_cnl", MODE_VTX, "Cannon Lake, 2018"},
@@ -39,6 +42,7 @@ static const struct rung {
     {"zambezi", MODE_SVM, "Bulldozer, 2011"},
     {"trinity_apu", MODE_SVM, "Piledriver, 2012"},
     {"ryzen", MODE_SVM, "Zen, 2017"},
+    {"ryzen" SHADOW, MODE_SVM, "Zen, 2017, with shadow paging"},
 };
 #define RUNGS ((int)(sizeof(rungs) / sizeof(rungs[0])))
 
@@ -101,11 +105,16 @@ static int run_all(struct step *steps, int count, const struct chosen *c)
     int problems = 0;
     for (int i = 0; i < count; i++) {
         const struct rung *rung = steps[i].rung;
+        const char *suffix = strstr(rung->model, SHADOW);
+        const int n = (int)(suffix ? (size_t)(suffix - rung->model) : strlen(rung->model));
+        char *options = xasprintf("%s%s", suffix ? "paging=shadow " : "", c->opts ? c->opts : "");
         runs[i] = (struct measure){
             .name = xasprintf("%s", rung->model),
             .spec = {.emu = EMU_BOCHS,
-                     .files = {.mode = rung->mode, .guest_args = PROGRAMS, .vmm_options = c->opts},
-                     .cpu = rung->model,
+                     .files = {.mode = rung->mode,
+                               .guest_args = PROGRAMS,
+                               .vmm_options = *options ? options : NULL},
+                     .cpu = xasprintf("%.*s", n, rung->model),
                      .console = CONSOLE_FILE,
                      .timeout_s = LIMIT_S,
                      .dir = xasprintf("%s/%s", c->dir, rung->model),
@@ -169,9 +178,22 @@ static void list(struct text *out, const struct step *step, enum kind kind, cons
         text_printf(out, "\n");
 }
 
+/* "io 42041, cpuid 17": why the guest left in this run. */
+static void list_exits(struct text *out, const struct step *step)
+{
+    const cJSON *stats = records_last(step->run.records, "stats"), *one;
+    const char *before = "  exits:    ";
+    cJSON_ArrayForEach(one, cJSON_GetObjectItem(stats, "exits"))
+    {
+        text_printf(out, "%s%s %.0f", before, one->string, one->valuedouble);
+        before = ", ";
+    }
+    text_printf(out, "\n");
+}
+
 static void row(struct text *out, const struct step *step)
 {
-    text_printf(out, "%-26s %-4s %-7s %6u %9.0f", step->rung->model, mode_names[step->rung->mode],
+    text_printf(out, "%-27s %-4s %-7s %6u %9.0f", step->rung->model, mode_names[step->rung->mode],
                 paging_of(step), step->run.console ? tests_passed(step->run.console) : 0,
                 exits_of(step));
     for (int i = 0; i < OPS; i++) {
@@ -190,7 +212,7 @@ static char *report(const struct step *steps, int count)
     text_printf(&out,
                 "The generations of hardware assist that Bochs models. Tests passed and exits "
                 "of the whole run;\nticks (instructions, not time) of one operation\n\n");
-    text_printf(&out, "%-26s %-4s %-7s %6s %9s", "model", "mode", "paging", "tests", "exits");
+    text_printf(&out, "%-27s %-4s %-7s %6s %9s", "model", "mode", "paging", "tests", "exits");
     for (int i = 0; i < OPS; i++)
         text_printf(&out, " %14s", op_names[i]);
     text_printf(&out, "\n");
@@ -198,6 +220,7 @@ static char *report(const struct step *steps, int count)
         row(&out, &steps[i]);
     for (int i = 0; i < count; i++) {
         text_printf(&out, "\n%s (%s)\n", steps[i].rung->model, steps[i].rung->cpu);
+        list_exits(&out, &steps[i]);
         list(&out, &steps[i], USED, "  used:     ");
         list(&out, &steps[i], UNUSED, "  not used: ");
         list(&out, &steps[i], MISSING, "  missing:  ");
@@ -264,7 +287,7 @@ static const char usage[] =
 static void show_models(void)
 {
     for (int i = 0; i < RUNGS; i++)
-        printf("%-26s %s  %s\n", rungs[i].model, mode_names[rungs[i].mode], rungs[i].cpu);
+        printf("%-27s %s  %s\n", rungs[i].model, mode_names[rungs[i].mode], rungs[i].cpu);
     exit(0);
 }
 

@@ -5,12 +5,6 @@
 #include "vmm.h"
 #include "x86.h"
 
-/* IOIO: EXITINFO1, APM vol. 2 section 15.10.2. */
-#define IO_IN 0x001u
-#define IO_STRING 0x004u
-#define IO_REP 0x008u
-#define IO_SIZE_SHIFT 4
-
 static const uint8_t event_types[] = {[EVENT_IRQ] = EVENT_TYPE_INTR,
                                       [EVENT_NMI] = EVENT_TYPE_NMI,
                                       [EVENT_EXCEPTION] = EVENT_TYPE_EXCEPTION,
@@ -33,30 +27,33 @@ static bool at_gate(const struct vmcb *vmcb, uint8_t vector)
 }
 
 /*
- * Bochs 2.7 tells of the last injected event, however long ago, when it is an INT n whose delivery
- * the exit cut short. There is no event then, but an instruction to be executed again. The two look
- * the same when the entry before injected an event at this INT n, too; where the CPU was says more.
+ * Bochs 2.7 does not say that a software interrupt was being delivered: it says again what it said
+ * of the last event. So an instruction that is one is executed again, which also repeats the fault
+ * that it may have had instead. What remains an event of its own there is one that was injected at
+ * this place, unless the CPU was at the gate of the instruction's own vector; and the trap of a
+ * single step.
  */
-static bool left_over(struct vcpu *vcpu, struct vmcb *vmcb)
+static bool left_over(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
     const struct svm *svm = svm_of(vcpu);
+    const uint64_t word = vmcb->exit_int_info;
+    const unsigned type = word >> EVENT_TYPE_SHIFT & 7;
+    const bool injected = svm->injected != EVENT_NONE && svm->injected_at == vcpu->eip;
     struct insn insn;
     struct exit ignored;
-    if (vmcb->exit_int_info != svm->injected)
+    if (type == EVENT_TYPE_EXCEPTION && (uint8_t)word == VEC_DB && (vcpu->eflags & FL_TF))
         return false;
     svm_store_for_fetch(vcpu);
-    if (!fetch_decode(vcpu, &insn, &ignored) ||
-        (insn.op != OP_INTN && insn.op != OP_INT3 && insn.op != OP_INTO))
+    if (!fetch_decode(vcpu, &insn, &ignored))
         return false;
-    if (svm->injecting && !(insn.op == OP_INTN && at_gate(vmcb, (uint8_t)insn.imm)))
-        return false;
-    vmcb->exit_int_info = (uint64_t)EVENT_TYPE_SOFT << EVENT_TYPE_SHIFT | EVENT_VALID;
-    return true;
+    if (injected)
+        return insn.op == OP_INTN && at_gate(vmcb, (uint8_t)insn.imm);
+    return insn.op == OP_INTN || insn.op == OP_INT3 || insn.op == OP_INTO || insn.op == OP_INT1;
 }
 
 /* The event whose delivery the exit cut short is delivered again (APM vol. 2 section 15.7.2). A
  * software interrupt is not: EIP is still at the INT, which repeats it. */
-static void keep_event(struct vcpu *vcpu, struct vmcb *vmcb)
+static void keep_event(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
     const uint64_t word = vmcb->exit_int_info;
     if (left_over(vcpu, vmcb))
@@ -90,6 +87,7 @@ static bool decode_here(struct vcpu *vcpu, struct insn *insn, struct exit *exit)
     if (!fetch_decode(vcpu, insn, exit))
         return false;
     exit->insn_len = insn->len;
+    svm_site_learn(vcpu);
     return true;
 }
 
@@ -112,16 +110,28 @@ static void io_exit(struct vcpu *vcpu, const struct vmcb *vmcb, struct exit *exi
     exit->io.segment = insn.prefixes & PFX_SEG ? insn.seg_override : SREG_DS;
 }
 
-/* Common code looks at the instruction at EIP to learn what it did to the hole. When the processor
- * itself made the access, delivering an event, there is no such instruction. */
 static void undeliverable(struct exit *exit)
 {
     exit_kill(exit, "an interrupt or exception could not be delivered: the IDT, the GDT, the TSS "
                     "or the stack is where the guest has no memory");
 }
 
-static void nested_fault(const struct vmcb *vmcb, struct exit *exit)
+/* Memory that the guest has not touched before is mapped now; an event whose delivery touched it is
+ * pending again. For a hole common code looks at the instruction at EIP to learn what it did to the
+ * hole. When the processor itself made the access, delivering an event, there is no such
+ * instruction. */
+static void nested_fault(struct vcpu *vcpu, const struct vmcb *vmcb, struct exit *exit)
 {
+    const enum nested_result result =
+        nested_fill(&svm_of(vcpu)->paging.map, vcpu->vm, (gpa_t)vmcb->exit_info2);
+    if (result == NESTED_FILLED) {
+        exit->reason = EXIT_NESTED_FILL;
+        return;
+    }
+    if (result == NESTED_EXHAUSTED) {
+        exit_kill(exit, "no memory is left for the nested page tables");
+        return;
+    }
     if (vmcb->exit_int_info & EVENT_VALID) {
         undeliverable(exit);
         return;
@@ -182,7 +192,7 @@ static void plain_exit(struct vcpu *vcpu, struct exit *exit, enum exit_reason re
 
 void svm_classify(struct vcpu *vcpu, struct exit *exit)
 {
-    struct vmcb *vmcb = svm_of(vcpu)->vmcb;
+    const struct vmcb *vmcb = svm_of(vcpu)->vmcb;
     if (vmcb->exit_int_info & EVENT_VALID)
         keep_event(vcpu, vmcb);
     switch ((uint32_t)vmcb->exit_code) {
@@ -227,7 +237,7 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
         plain_exit(vcpu, exit, EXIT_HYPERCALL);
         break;
     case VMEXIT_NPF:
-        nested_fault(vmcb, exit);
+        nested_fault(vcpu, vmcb, exit);
         break;
     case VMEXIT_EXCEPTION + VEC_PF:
         page_fault(vcpu, vmcb, exit);

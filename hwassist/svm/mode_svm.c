@@ -9,8 +9,9 @@
 #include "vmm.h"
 #include "x86.h"
 
-#define CPUID_SVM (1u << 2)    /* 80000001 ECX */
-#define CPUID_NESTED (1u << 0) /* 8000000A EDX */
+#define CPUID_SVM (1u << 2)      /* 80000001 ECX */
+#define CPUID_NESTED (1u << 0)   /* 8000000A EDX */
+#define CPUID_NEXT_RIP (1u << 3) /* likewise */
 #define MSR_VM_CR 0xC0010114u
 #define VM_CR_DISABLED (1u << 4)
 #define MSR_VM_HSAVE_PA 0xC0010117u
@@ -18,6 +19,8 @@
 #define GUEST_ASID 1
 #define DR6_SINGLE_STEP (1u << 14)
 #define OPCODE_HLT 0xF4
+
+_Static_assert(sizeof(struct svm) <= PAGE_SIZE, "the backend is one page");
 
 static bool svm_supported(const char **why)
 {
@@ -49,6 +52,13 @@ static const char *no_nested_paging(void)
                : "its AMD-V has no nested paging (CPUID 8000000A EDX bit 0 is clear)";
 }
 
+static bool has_next_rip(void)
+{
+    uint32_t r[4];
+    cpuid(0x8000000Au, r);
+    return r[3] & CPUID_NEXT_RIP;
+}
+
 static void free_pages(struct svm *svm)
 {
     void *const pages[] = {svm->vmcb, svm->host, svm->host_save};
@@ -63,39 +73,27 @@ static void free_pages(struct svm *svm)
     page_free(svm);
 }
 
-/* Who walks the guest's memory; see paging.h. The guest must not see the CPU's control registers
- * when they are not its own. */
-static void control_paging(struct svm *svm)
+/* SYSENTER's MSRs are switched with the guest: no access to them exits. Two bits an MSR, APM vol. 2
+ * section 15.11. */
+static void open_sysenter(uint8_t *msrpm)
 {
-    struct vmcb *v = svm->vmcb;
-    v->nested_control = !svm->paging.shadowed;
-    if (!svm->paging.shadowed) {
-        v->nested_cr3 = ptr_to_hpa(svm->paging.map.root);
-        return;
-    }
-    v->intercept_cr_read = 1u << 0 | 1u << 3 | 1u << 4;
-    v->intercept_cr_write |= 1u << 3;
-    v->intercept_exceptions |= 1u << VEC_PF;
-    v->intercept_misc1 |= MISC1_INVLPG;
+    for (unsigned msr = MSR_SYSENTER_CS; msr <= MSR_SYSENTER_EIP; msr++)
+        msrpm[msr / 4] &= (uint8_t) ~(3u << msr % 4 * 2);
 }
 
 static void control_area(struct svm *svm)
 {
     struct vmcb *v = svm->vmcb;
-    v->intercept_cr_write = 1u << 4;
-    /* Double faults, because at a triple fault Bochs 2.7 stops instead of leaving the guest. */
-    v->intercept_exceptions = 1u << VEC_DF;
-    v->intercept_misc1 = MISC1_INTR | MISC1_NMI | MISC1_CR0_SELECTIVE | MISC1_RDPMC | MISC1_CPUID |
-                         MISC1_INVD | MISC1_HLT | MISC1_INVLPGA | MISC1_IO | MISC1_MSR |
-                         MISC1_TASK_SWITCH | MISC1_SHUTDOWN;
-    v->intercept_misc2 = MISC2_ALL_SVM | MISC2_WBINVD | MISC2_MONITOR | MISC2_MWAIT | MISC2_XSETBV;
+    svm_intercepts(v, svm->paging.shadowed);
     v->iopm_hpa = ptr_to_hpa(svm->iopm);
     v->msrpm_hpa = ptr_to_hpa(svm->msrpm);
     v->asid = GUEST_ASID;
     v->tlb_control = TLB_FLUSH_ALL;
     v->virtual_interrupt = V_INTR_MASKING | V_PRIORITY_MAX | V_IGNORE_TPR;
     v->efer = EFER_SVME;
-    control_paging(svm);
+    v->nested_control = !svm->paging.shadowed;
+    if (!svm->paging.shadowed)
+        v->nested_cr3 = ptr_to_hpa(svm->paging.map.root);
 }
 
 /* A guest that single-steps must trap after each instruction, also one that the VMM completed
@@ -132,10 +130,9 @@ static inline void prepare(struct vcpu *vcpu)
     v->rip = vcpu->eip;
     v->rflags = vcpu->eflags;
     v->interrupt_shadow = vcpu->int_shadow != 0;
-    svm->injecting = vcpu->pending.kind != EVENT_NONE;
-    v->event_injection = 0;
-    if (svm->injecting)
-        svm->injected = v->event_injection = svm_event_word(&vcpu->pending);
+    svm->injected = vcpu->pending.kind;
+    svm->injected_at = vcpu->eip;
+    v->event_injection = vcpu->pending.kind == EVENT_NONE ? 0 : svm_event_word(&vcpu->pending);
 }
 
 void svm_prepare(struct vcpu *vcpu)
@@ -152,11 +149,14 @@ static void enter_guest(struct vcpu *vcpu)
     if (svm->watched && !svm_before_entry(vcpu))
         return;
 
-    svm_enter(vcpu, ptr_to_hpa(v), ptr_to_hpa(svm->host));
+    svm_enter(vcpu, v, ptr_to_hpa(v), ptr_to_hpa(svm->host), svm->ways);
 
     if ((uint32_t)v->exit_code == VMEXIT_INVALID)
         return;
-    svm->entries++;
+    if (svm->short_entries)
+        svm->injected = EVENT_NONE; /* and has been delivered */
+    svm->entries += 1 + svm->short_entries;
+    svm->short_entries = 0;
     vcpu->gpr[GPR_EAX] = (uint32_t)v->rax;
     vcpu->gpr[GPR_ESP] = (uint32_t)v->rsp;
     vcpu->eip = svm->exit_eip = (uint32_t)v->rip;
@@ -164,8 +164,6 @@ static void enter_guest(struct vcpu *vcpu)
     vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
     vcpu->pending.kind = EVENT_NONE;
     vcpu->iterated = false;
-    v->tlb_control = 0;
-    v->clean = CLEAN_ALL; /* until something is changed, the CPU may use what it has cached */
 }
 
 /*
@@ -269,7 +267,9 @@ static const char *svm_attach(struct vcpu *vcpu)
     }
     memset(svm->iopm, 0xFF, IOPM_PAGES * PAGE_SIZE);
     memset(svm->msrpm, 0xFF, MSRPM_PAGES * PAGE_SIZE);
+    open_sysenter(svm->msrpm);
     control_area(svm);
+    svm->ways = svm_no_ways; /* the test has tables of its own */
     svm_switch_on(svm);
     why = svm->paging.shadowed ? NULL : probe_isolation(svm, vcpu->vm);
     vcpu->backend = svm;
@@ -283,6 +283,9 @@ static const char *svm_attach(struct vcpu *vcpu)
     }
     record_features(svm);
     svm->entries = 0;
+    svm->ways = svm->watched ? svm_no_ways : svm_short_ways;
+    svm->next_rip = has_next_rip();
+    svm_sites_forget(svm);
     svm->exit_eip = vcpu->eip;
     vcpu->dirty = DIRTY_ALL;
     return NULL;
@@ -345,6 +348,11 @@ static void svm_tlb_flush_all(struct vcpu *vcpu, bool global_too)
 static void svm_run(struct vcpu *vcpu, struct exit *exit)
 {
     enter_guest(vcpu);
+    if (svm_of(vcpu)->handled) {
+        svm_of(vcpu)->handled = false;
+        exit->reason = EXIT_NONE;
+        return;
+    }
     svm_classify(vcpu, exit);
 }
 

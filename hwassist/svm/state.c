@@ -125,6 +125,13 @@ static void load_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
     vmcb->pat = vcpu->pat;
 }
 
+static void store_msrs(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+    vcpu->sysenter_cs = (uint32_t)vmcb->sysenter_cs;
+    vcpu->sysenter_esp = (uint32_t)vmcb->sysenter_esp;
+    vcpu->sysenter_eip = (uint32_t)vmcb->sysenter_eip;
+}
+
 void svm_load(struct vcpu *vcpu)
 {
     struct vmcb *vmcb = svm_of(vcpu)->vmcb;
@@ -132,6 +139,7 @@ void svm_load(struct vcpu *vcpu)
     uint32_t changed = 0;
     if (dirty & DIRTY_CR) {
         load_controls(vcpu, vmcb, &svm_of(vcpu)->paging);
+        svm_sites_forget(svm_of(vcpu));
         changed |= CLEAN_CR;
     }
     if (dirty & DIRTY_CR2) {
@@ -171,6 +179,7 @@ void svm_store(struct vcpu *vcpu)
     vcpu->gdtr = table_of(&vmcb->seg[VS_GDTR]);
     vcpu->idtr = table_of(&vmcb->seg[VS_IDTR]);
     store_debug(vcpu, vmcb);
+    store_msrs(vcpu, vmcb);
 }
 
 void svm_store_for_fetch(struct vcpu *vcpu)

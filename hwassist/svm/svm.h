@@ -4,8 +4,35 @@
 
 #include "paging.h"
 #include "rules.h"
+#include "short.h"
 #include "vcpu.h"
 #include "vmcb.h"
+
+/* Where the long way has decoded an instruction, and the entries of the guest's tables that led
+ * there, as they were. With paging off, or in a page of 4 MB, some are missing: they point to a
+ * zero then. */
+struct svm_site {
+    gva_t gva;
+    uint32_t cr3, pde_was, pte_was;
+    const uint32_t *pde, *pte;
+    const uint32_t *code; /* the instruction; all four bytes are on its page */
+    uint32_t unused;      /* a power of two is quickly found */
+};
+#define SVM_SITES 16u
+
+static inline unsigned svm_site_slot(gva_t gva)
+{
+    return gva & (SVM_SITES - 1);
+}
+
+/* A short way: finishes an exit, or leaves it as it is for the long way. Returns whether the guest
+ * goes on at once. */
+typedef bool IN_REGISTERS svm_way(struct vcpu *vcpu, struct vmcb *vmcb);
+#define SVM_WAY_NPF                                                                                \
+    0x82u /* exit codes have their own number; that of nested faults is too large                  \
+           */
+#define SVM_WAYS (SVM_WAY_NPF + 1)
+_Static_assert(VMEXIT_VMMCALL < SVM_WAY_NPF, "enter.asm: WAY_LAST, WAY_NPF");
 
 struct svm {
     struct vmcb *vmcb;
@@ -18,9 +45,14 @@ struct svm {
     const struct broken *broken; /* what break= names, or NULL */
     const char *refused;         /* what check=on has found, or NULL */
     uint32_t exit_eip; /* EIP at the last exit: where the guest is, unless common code moved it */
-    uint64_t injected; /* the last event that an entry injected, as EVENTINJ has it */
-    bool injecting;    /* the last entry did */
+    enum event_kind injected; /* what the last entry did, ... */
+    uint32_t injected_at;     /* ... and EIP then */
     uint64_t entries;
+    svm_way *const *ways;   /* the short ways that exits may take, by exit code */
+    uint32_t short_entries; /* entries after one of them, not in entries yet */
+    bool handled;           /* one finished the last exit, and the loop has something to do */
+    bool next_rip;          /* exits say where the instruction ends (CPUID 8000000A EDX bit 3) */
+    struct svm_site site[SVM_SITES];
 };
 
 static inline struct svm *svm_of(const struct vcpu *vcpu)
@@ -28,8 +60,22 @@ static inline struct svm *svm_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-/* enter.asm: the world switch, general registers included. */
-void svm_enter(struct vcpu *vcpu, uint32_t vmcb_hpa, uint32_t host_vmcb_hpa);
+/* enter.asm: the world switch, general registers included, and the short ways. */
+void svm_enter(struct vcpu *vcpu, struct vmcb *vmcb, hpa_t vmcb_hpa, hpa_t host_vmcb_hpa,
+               svm_way *const *ways);
+
+/* short.c: exits that are finished without the vCPU loop, all of them and none. The places that it
+ * knows: svm_site_learn() after the long way has decoded an instruction, and svm_sites_forget()
+ * when CR0 or CR4 may have changed what the guest's tables mean. */
+extern svm_way *const svm_short_ways[SVM_WAYS], *const svm_no_ways[SVM_WAYS];
+void svm_site_learn(struct vcpu *vcpu);
+
+/* An empty slot has an address that belongs into another one. */
+static inline void svm_sites_forget(struct svm *svm)
+{
+    for (unsigned i = 0; i < SVM_SITES; i++)
+        svm->site[i].gva = ~i;
+}
 
 /* state.c: canonical vCPU <-> VMCB state save area. load honours vcpu->dirty. */
 void svm_load(struct vcpu *vcpu);
@@ -58,6 +104,9 @@ const char *svm_refusal(struct vcpu *vcpu);
 
 /* An event as EVENTINJ wants it (section 15.20). */
 uint64_t svm_event_word(const struct event *event);
+
+/* causes.c, pure: what is intercepted, into the VMCB. */
+void svm_intercepts(struct vmcb *vmcb, bool shadowed);
 
 /* capability.c: what VMRUN accepts on this CPU. */
 struct svm_cpu {

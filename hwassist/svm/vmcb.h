@@ -39,11 +39,22 @@ struct vmcb {
     uint32_t pad8;
     uint64_t efer;
     uint8_t pad9[0x548 - 0x4D8];
-    uint64_t cr4, cr3, cr0, dr7, dr6, rflags, rip;
+    uint64_t cr4, cr3, cr0, dr7, dr6;
+    union {
+        uint64_t rflags;
+        uint32_t eflags; /* and so on: the half that a 32-bit guest can change */
+    };
+    union {
+        uint64_t rip;
+        uint32_t eip;
+    };
     uint8_t pad10[0x5D8 - 0x580];
     uint64_t rsp;
     uint8_t pad11[0x5F8 - 0x5E0];
-    uint64_t rax;
+    union {
+        uint64_t rax;
+        uint32_t eax;
+    };
     uint8_t pad12[0x628 - 0x600];
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip, cr2;
     uint8_t pad13[0x668 - 0x648];
@@ -56,6 +67,7 @@ VMCB_AT(iopm_hpa, 0x040);
 VMCB_AT(asid, 0x058);
 VMCB_AT(virtual_interrupt, 0x060);
 VMCB_AT(interrupt_shadow, 0x068);
+VMCB_AT(tlb_control, 0x05C);
 VMCB_AT(exit_code, 0x070);
 VMCB_AT(exit_int_info, 0x088);
 VMCB_AT(nested_control, 0x090);
@@ -91,11 +103,11 @@ VMCB_AT(pat, 0x668);
 #define MISC1_TASK_SWITCH (1u << 29)
 #define MISC1_SHUTDOWN (1u << 31)
 #define MISC2_VMRUN (1u << 0)
+#define MISC2_VMMCALL (1u << 1)
 #define MISC2_ALL_SVM 0x7Fu /* VMRUN VMMCALL VMLOAD VMSAVE STGI CLGI SKINIT */
 #define MISC2_WBINVD (1u << 9)
 #define MISC2_MONITOR (1u << 10)
-#define MISC2_MWAIT (3u << 11)
-#define MISC2_XSETBV (1u << 13)
+#define MISC2_MWAIT (1u << 11)
 
 /* Exit codes, appendix C. */
 #define VMEXIT_CR_READ 0x000u
@@ -121,6 +133,13 @@ VMCB_AT(pat, 0x668);
 #define VMEXIT_XSETBV 0x08Du
 #define VMEXIT_NPF 0x400u
 #define VMEXIT_INVALID 0xFFFFFFFFu /* compare the low 32 bits: QEMU does not sign-extend */
+
+/* EXITINFO1 of VMEXIT_IO, section 15.10.2. Bits 31:16 are the port; EXITINFO2 is the next RIP. */
+#define IO_IN 0x001u
+#define IO_STRING 0x004u
+#define IO_REP 0x008u
+#define IO_SIZE_SHIFT 4
+#define IO_BYTE (1u << IO_SIZE_SHIFT)
 
 /* Clean bits, section 15.15.3: a set bit says that these fields are as the last exit left them. */
 #define CLEAN_INTERCEPTS (1u << 0) /* and the TSC offset */

@@ -77,7 +77,18 @@ static void deliver_by_hand(struct vcpu *vcpu, struct exit *exit)
 static void ept_violation(struct vcpu *vcpu, struct exit *exit)
 {
     const uint32_t q = vmcs_read(VMCS_QUALIFICATION);
-    if (take_event_back(vcpu)) {
+    const gpa_t gpa = (gpa_t)vmcs_read64(VMCS_GUEST_PHYSICAL);
+    const bool delivering = take_event_back(vcpu);
+    const enum nested_result result = nested_fill(&vmx_of(vcpu)->paging.map, vcpu->vm, gpa);
+    if (result == NESTED_FILLED) { /* an event is delivered again, and the stack is there now */
+        exit->reason = EXIT_NESTED_FILL;
+        return;
+    }
+    if (result == NESTED_EXHAUSTED) {
+        exit_kill(exit, "no memory is left for the nested page tables");
+        return;
+    }
+    if (delivering) {
         deliver_by_hand(vcpu, exit);
         return;
     }
@@ -86,7 +97,7 @@ static void ept_violation(struct vcpu *vcpu, struct exit *exit)
         return;
     }
     exit->reason = EXIT_NESTED_FAULT;
-    exit->fault.gpa = (gpa_t)vmcs_read64(VMCS_GUEST_PHYSICAL);
+    exit->fault.gpa = gpa;
     exit->fault.gva = q & EPT_LINEAR_VALID ? vmcs_read(VMCS_GUEST_LINEAR) : 0;
     exit->fault.error = vmx_decode_access(q);
 }

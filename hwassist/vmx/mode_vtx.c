@@ -52,6 +52,19 @@ static void free_tables(struct vmx *vmx)
     paging_free(&vmx->paging);
     if (vmx->identity)
         page_free(vmx->identity);
+    if (vmx->msr_bitmap)
+        page_free(vmx->msr_bitmap);
+}
+
+static const char *open_msrs(struct vmx *vmx)
+{
+    if (!(vmx->controls.word[WORD_CPU] & CPU_MSR_BITMAPS))
+        return NULL;
+    vmx->msr_bitmap = page_alloc();
+    if (!vmx->msr_bitmap)
+        return "too little memory for the MSR bitmap";
+    vmx_fill_msr_bitmap(vmx->msr_bitmap);
+    return NULL;
 }
 
 /* The parts that can fail. On failure only the page of vmx itself is left. */
@@ -75,6 +88,8 @@ static const char *build(struct vmx *vmx, struct vm *vm)
     if (why)
         return why;
     why = build_identity(vmx);
+    if (!why)
+        why = open_msrs(vmx);
     if (!why)
         why = vmx_open(vmx);
     if (why)
@@ -254,13 +269,14 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     if (vmx->watched && !may_enter(vmx, exit))
         return;
 
-    if (vmx_enter(vcpu, vmx->launched)) {
+    if (vmx_enter(vcpu, vmx->launched, vmx->watched ? vmx_no_ways : vmx_short_ways)) {
         entry_refused(vmx, exit);
         return;
     }
 
     vmx->launched = true;
-    vmx->entries++;
+    vmx->entries += 1 + vmx->short_entries;
+    vmx->short_entries = 0;
     vcpu->pending.kind = EVENT_NONE;
     vcpu->iterated = false;
     vcpu->gpr[GPR_ESP] = vmcs_read(VMCS_GUEST_ESP);
@@ -268,6 +284,11 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vcpu->eflags = vmx_flags_out(vmx, vcpu->eflags, vmcs_read(VMCS_GUEST_EFLAGS));
     vmx->shadow = (uint8_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     vcpu->int_shadow = vmx->shadow & (SHADOW_STI | SHADOW_MOV_SS);
+    if (vmx->handled) {
+        vmx->handled = false;
+        exit->reason = EXIT_NONE;
+        return;
+    }
     vmx_classify(vcpu, exit);
 }
 

@@ -46,6 +46,7 @@ static const struct control {
     {WORD_CPU, CPU_SECONDARY, MAY, "activate secondary controls", "it has none of those below"},
     {WORD_CPU, CPU_MWAIT, MAY, "MWAIT exiting", "MWAIT runs although CPUID does not offer it"},
     {WORD_CPU, CPU_MONITOR, MAY, "MONITOR exiting", "MONITOR runs although CPUID hides it"},
+    {WORD_CPU, CPU_MSR_BITMAPS, MAY, "use MSR bitmaps", "every RDMSR and WRMSR exits"},
     {WORD_CPU, CPU_RDPMC, MAY, "RDPMC exiting", "the guest can read the host's event counters"},
     {WORD_CPU2, CPU2_EPT, MAY, "enable EPT", "shadow paging: the guest's page faults exit"},
     {WORD_CPU2, CPU2_UNRESTRICTED, MAY, "unrestricted guest",

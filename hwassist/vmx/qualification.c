@@ -2,21 +2,14 @@
 #include "vmx.h"
 #include "x86.h"
 
-/* Port access, table 27-5. */
-#define IO_SIZE 7u
-#define IO_IN (1u << 3)
-#define IO_STRING (1u << 4)
-#define IO_REP (1u << 5)
-#define IO_PORT_SHIFT 16
-
 void vmx_decode_io(uint32_t qualification, struct exit *exit)
 {
     exit->reason = EXIT_IO;
-    exit->io.port = (uint16_t)(qualification >> IO_PORT_SHIFT);
-    exit->io.size = (uint8_t)((qualification & IO_SIZE) + 1);
-    exit->io.in = qualification & IO_IN;
-    exit->io.string = qualification & IO_STRING;
-    exit->io.rep = qualification & IO_REP;
+    exit->io.port = (uint16_t)(qualification >> QUAL_IO_PORT_SHIFT);
+    exit->io.size = (uint8_t)((qualification & QUAL_IO_SIZE) + 1);
+    exit->io.in = qualification & QUAL_IO_IN;
+    exit->io.string = qualification & QUAL_IO_STRING;
+    exit->io.rep = qualification & QUAL_IO_REP;
 }
 
 /* Instruction information of INS and OUTS, table 27-9. */

@@ -1,5 +1,7 @@
 /* The fields of the VMCS that stay as they are while the guest runs (SDM vol. 3C sections 24.5 to
  * 24.8). Called with the VMCS current. */
+#include <string.h>
+
 #include "cpu.h"
 #include "vmcs.h"
 #include "vmm.h"
@@ -16,6 +18,18 @@
 /* CR4 bits that a guest may change without an exit. All others are not offered by our CPUID, or
  * are the host's (VMXE): the guest sees them as it set them, and changes of them exit. */
 #define CR4_FREE (CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT)
+
+/* SYSENTER's MSRs are switched with the guest: no access to them exits. The bits of reads of low
+ * MSRs come first, those of writes 2 KB behind (section 24.6.9). */
+void vmx_fill_msr_bitmap(uint8_t *bitmap)
+{
+    const unsigned writes = 0x800;
+    memset(bitmap, 0xFF, PAGE_SIZE);
+    for (unsigned msr = MSR_SYSENTER_CS; msr <= MSR_SYSENTER_EIP; msr++) {
+        bitmap[msr / 8] &= (uint8_t) ~(1u << msr % 8);
+        bitmap[writes + msr / 8] &= (uint8_t) ~(1u << msr % 8);
+    }
+}
 
 static void setup_controls(const struct vmx *vmx)
 {
@@ -39,6 +53,8 @@ static void setup_controls(const struct vmx *vmx)
                                            EPT_POINTER_LEVELS);
     if (vmx->vpid)
         vmcs_write(VMCS_VPID, vmx->vpid);
+    if (vmx->msr_bitmap)
+        vmcs_write64(VMCS_MSR_BITMAP, ptr_to_hpa(vmx->msr_bitmap));
     /* Caching is the host's: VM exits do not put CR0.CD and CR0.NW back (section 27.5.1). */
     vmcs_write(VMCS_CR0_MASK, vmx->cr0_forced | CR0_CD | CR0_NW);
     vmcs_write(VMCS_CR4_MASK, ~CR4_FREE | (vmx->paging.shadowed ? SHADOWED_CR4 : 0) |

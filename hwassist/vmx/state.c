@@ -153,7 +153,6 @@ static void store_debug(struct vcpu *vcpu)
     vcpu->dr[7] = vmcs_read(VMCS_GUEST_DR7);
 }
 
-/* Every RDMSR and WRMSR exits, so that the canonical values are always the current ones. */
 static void load_msrs(const struct vcpu *vcpu)
 {
     vmcs_write(VMCS_GUEST_SYSENTER_CS, vcpu->sysenter_cs);
@@ -162,6 +161,13 @@ static void load_msrs(const struct vcpu *vcpu)
     vmcs_write64(VMCS_TSC_OFFSET, vcpu->tsc_offset);
     if (vmx_of(vcpu)->controls.word[WORD_ENTRY] & ENTRY_LOAD_PAT)
         vmcs_write64(VMCS_GUEST_PAT, vcpu->pat);
+}
+
+static void store_msrs(struct vcpu *vcpu)
+{
+    vcpu->sysenter_cs = vmcs_read(VMCS_GUEST_SYSENTER_CS);
+    vcpu->sysenter_esp = vmcs_read(VMCS_GUEST_SYSENTER_ESP);
+    vcpu->sysenter_eip = vmcs_read(VMCS_GUEST_SYSENTER_EIP);
 }
 
 /* Segments and what depends on the form that they have, without unrestricted guest. */
@@ -212,4 +218,5 @@ void vmx_store(struct vcpu *vcpu)
         store_v86_segments(vcpu);
     store_tables(vcpu);
     store_debug(vcpu);
+    store_msrs(vcpu);
 }

@@ -5,6 +5,7 @@
 #include "capability.h"
 #include "paging.h"
 #include "rules.h"
+#include "short.h"
 #include "vcpu.h"
 #include "vmcs_fields.h"
 
@@ -23,7 +24,8 @@ enum vmx_form {
 /* The mode's own state of a vCPU: one page. */
 struct vmx {
     struct vmx_controls controls;
-    void *vmcs; /* the VMCS region */
+    void *vmcs;       /* the VMCS region */
+    void *msr_bitmap; /* NULL: the CPU has none, and all accesses to MSRs exit */
     struct hw_paging paging;
     uint32_t *identity;  /* see state.c; NULL where it is not needed */
     uint32_t cr0_forced; /* CR0 bits that are set for the CPU, whatever the guest believes */
@@ -37,6 +39,8 @@ struct vmx {
     bool watched;                /* check=on or break=: vmx_before_entry() is asked */
     bool checked;                /* check=on */
     const struct broken *broken; /* what break= names, or NULL */
+    uint32_t short_entries;      /* entries after a short way, not in entries yet */
+    bool handled; /* a short way finished the last exit; the loop has something to do */
 };
 
 static inline struct vmx *vmx_of(const struct vcpu *vcpu)
@@ -44,9 +48,18 @@ static inline struct vmx *vmx_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-/* enter.asm: VMLAUNCH or, when launched, VMRESUME. Returns 0 after an exit; 1 when the instruction
- * itself failed. vmx_exit is where the CPU arrives on an exit. */
-int vmx_enter(struct vcpu *vcpu, int launched);
+/* A short way: finishes an exit, or leaves it as it is for the long way. Returns whether the guest
+ * goes on at once. */
+typedef bool IN_REGISTERS vmx_way(struct vcpu *vcpu);
+#define VMX_WAYS 56u /* basic exit reasons that may have one */
+_Static_assert(VMX_XSETBV < VMX_WAYS, "enter.asm: WAYS");
+
+/* short.c: exits that are finished without the vCPU loop, by basic exit reason. */
+extern vmx_way *const vmx_short_ways[VMX_WAYS], *const vmx_no_ways[VMX_WAYS];
+
+/* enter.asm: VMLAUNCH or, when launched, VMRESUME, and the short ways. Returns 0 after an exit; 1
+ * when the instruction itself failed. vmx_exit is where the CPU arrives on an exit. */
+int vmx_enter(struct vcpu *vcpu, int launched, vmx_way *const *ways);
 void vmx_exit(void);
 
 /*
@@ -80,7 +93,9 @@ void vmx_real_exception(struct vcpu *vcpu, uint32_t info, struct exit *exit);
 uint32_t vmx_flags_in(const struct vmx *vmx, uint32_t eflags);
 uint32_t vmx_flags_out(const struct vmx *vmx, uint32_t before, uint32_t eflags);
 
-/* setup.c: all fields of the current VMCS that never change while the guest runs. */
+/* setup.c: all fields of the current VMCS that never change while the guest runs, and a page of MSR
+ * bitmap. */
+void vmx_fill_msr_bitmap(uint8_t *bitmap);
 void vmx_setup(const struct vmx *vmx);
 
 /* Where the VMM's own page directory is for the guest's CR3: far above all memory, see state.c. */
@@ -105,6 +120,9 @@ const char *vmx_refusal(const struct vmx *vmx, const char *otherwise);
 /* exits.c: exit information to a normalised exit. */
 void vmx_classify(struct vcpu *vcpu, struct exit *exit);
 
+/* causes.c, pure: the control that brings cause i of causes.h about; false: there is none. */
+bool vmx_cause_control(unsigned i, enum vmx_word *word, uint32_t *bit);
+
 /*
  * event.c, pure: events as interruption information.
  * vmx_event_info: what VM entry wants. In real mode no error code is pushed.
@@ -123,6 +141,11 @@ uint32_t vmx_interruptibility(uint8_t shadow, uint32_t eflags);
  * vmx_decode_string: for INS and OUTS, after vmx_decode_io, from the VM-exit instruction
  * information. vmx_decode_cr: cr0 is the guest's, used for CLTS and LMSW.
  */
+#define QUAL_IO_SIZE 7u /* port access, table 27-5: bytes, less one */
+#define QUAL_IO_IN (1u << 3)
+#define QUAL_IO_STRING (1u << 4)
+#define QUAL_IO_REP (1u << 5)
+#define QUAL_IO_PORT_SHIFT 16
 void vmx_decode_io(uint32_t qualification, struct exit *exit);
 void vmx_decode_string(uint32_t info, struct exit *exit);
 void vmx_decode_cr(uint32_t qualification, uint32_t cr0, struct exit *exit);

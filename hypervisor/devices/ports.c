@@ -13,7 +13,7 @@
 /* An access to a simple port shall not save registers for the others. */
 #define NOINLINE __attribute__((noinline))
 
-enum owner { NOBODY, PIC, PIT, UART, KBD, CMOS, VGA, IDE, SILENT, POWER, FAST_GATE };
+enum owner { NOBODY, SILENT, PIC, PIT, UART, KBD, CMOS, VGA, IDE, POWER, FAST_GATE };
 
 /* Owners of the low ports. SILENT: known to be absent or harmless; reads as ones. */
 static const uint8_t owners[SYSTEM_PORTS] = {
@@ -69,15 +69,19 @@ static uint64_t now(const struct devices *dev)
     return dev->host.now_ns(dev->host.opaque);
 }
 
+/* Has an access to the port, which nobody owns, been reported? */
+static inline bool is_seen(const struct devices *dev, uint16_t port)
+{
+    return dev->seen_ports[port >> 5] >> (port & 31) & 1;
+}
+
 /* Report a port nobody owns, once. */
 static inline void unknown(struct devices *dev, uint16_t port, bool in, unsigned size,
                            uint32_t value)
 {
-    uint32_t *word = &dev->seen_ports[port >> 5];
-    const uint32_t bit = 1u << (port & 31);
-    if (*word & bit)
+    if (is_seen(dev, port))
         return;
-    *word |= bit;
+    dev->seen_ports[port >> 5] |= 1u << (port & 31);
     if (dev->host.unknown_port)
         dev->host.unknown_port(dev->host.opaque, port, in, size, value);
 }
@@ -269,8 +273,8 @@ void devices_out_bytes(struct devices *dev, uint16_t port, const void *from, uin
     pic_set_line(&dev->pic, IRQ_DISK, ide_irq(&dev->ide));
 }
 
-/* Most accesses are of one byte. */
-static uint8_t byte_in(struct devices *dev, uint16_t port)
+/* A byte of a port that is nobody's, or above the table. */
+static NOINLINE uint8_t far_in8(struct devices *dev, uint16_t port)
 {
     const enum owner owner = owner_of(port, 1);
     uint32_t value;
@@ -282,7 +286,7 @@ static uint8_t byte_in(struct devices *dev, uint16_t port)
     return in8(dev, owner, port);
 }
 
-static void byte_out(struct devices *dev, uint16_t port, uint8_t value)
+static NOINLINE void far_out8(struct devices *dev, uint16_t port, uint8_t value)
 {
     const enum owner owner = owner_of(port, 1);
     if (owner == NOBODY) {
@@ -291,6 +295,38 @@ static void byte_out(struct devices *dev, uint16_t port, uint8_t value)
         unknown(dev, port, false, 1, value);
     }
     out8(dev, owner, port, value);
+}
+
+/* No device has the port, and there is nothing to report. */
+static inline bool is_quiet(const struct devices *dev, enum owner owner, uint16_t port)
+{
+    return owner == SILENT || (owner == NOBODY && is_seen(dev, port));
+}
+
+/* Most accesses are of one byte, to a port in the table. */
+uint8_t IN_REGISTERS devices_in8(struct devices *dev, uint16_t port)
+{
+    if (port >= SYSTEM_PORTS)
+        return far_in8(dev, port);
+    const enum owner owner = owners[port];
+    if (is_quiet(dev, owner, port))
+        return 0xFF;
+    return owner == NOBODY ? far_in8(dev, port) : in8(dev, owner, port);
+}
+
+void IN_REGISTERS devices_out8(struct devices *dev, uint16_t port, uint8_t value)
+{
+    if (port >= SYSTEM_PORTS) {
+        far_out8(dev, port, value);
+        return;
+    }
+    const enum owner owner = owners[port];
+    if (is_quiet(dev, owner, port))
+        return;
+    if (owner == NOBODY)
+        far_out8(dev, port, value);
+    else
+        out8(dev, owner, port, value);
 }
 
 /* The ISA bus splits a wide access to byte-wide devices into bytes at following ports; the port
@@ -317,7 +353,7 @@ static NOINLINE uint32_t wide_in(struct devices *dev, uint16_t port, unsigned si
 
 uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size)
 {
-    return size == 1 ? byte_in(dev, port) : wide_in(dev, port, size);
+    return size == 1 ? devices_in8(dev, port) : wide_in(dev, port, size);
 }
 
 static NOINLINE void wide_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
@@ -346,7 +382,7 @@ static NOINLINE void wide_out(struct devices *dev, uint16_t port, unsigned size,
 void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value)
 {
     if (size == 1)
-        byte_out(dev, port, (uint8_t)value);
+        devices_out8(dev, port, (uint8_t)value);
     else
         wide_out(dev, port, size, value);
 }

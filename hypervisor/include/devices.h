@@ -175,6 +175,10 @@ void devices_add_virtio(struct devices *dev);
 uint32_t devices_in(struct devices *dev, uint16_t port, unsigned size);
 void devices_out(struct devices *dev, uint16_t port, unsigned size, uint32_t value);
 
+/* The same for one byte, which is what most accesses are. */
+uint8_t IN_REGISTERS devices_in8(struct devices *dev, uint16_t port);
+void IN_REGISTERS devices_out8(struct devices *dev, uint16_t port, uint8_t value);
+
 /* String I/O in bulk: how many bytes devices_in_bytes() or devices_out_bytes() can move at the
  * port, in accesses of size bytes, with the same effect as one by one; 0: none. */
 uint32_t devices_bulk(const struct devices *dev, uint16_t port, unsigned size, bool in);

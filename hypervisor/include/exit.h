@@ -28,7 +28,8 @@
     X(SOFT_INT, "soft-int", "INT n, INT3 or INTO of the guest (software modes)")                   \
     X(EXCEPTION, "exception", "an exception of the guest, passed on to the guest")                 \
     X(SHADOW_FILL, "shadow-fill", "a shadow page-table entry was missing")                         \
-    X(NESTED_FAULT, "nested-fault", "a nested page-table entry was missing")                       \
+    X(NESTED_FAULT, "nested-fault", "access to a place where the guest has no memory")             \
+    X(NESTED_FILL, "nested-fill", "a nested page-table entry was missing, and is there now")       \
     X(SCAN, "scan", "control reached code that was not scanned yet")                               \
     X(WINDOW, "window", "the code window moved or a window page was mapped")                       \
     X(TRACED_WRITE, "traced-write", "a write to a page that the VMM watches")                      \

@@ -18,6 +18,13 @@ typedef uint32_t gva_t;
 typedef uint32_t gpa_t;
 typedef uint32_t hpa_t;
 
+/* Arguments in EAX, EDX and ECX, for functions on the shortest ways. */
+#ifdef __i386__
+#define IN_REGISTERS __attribute__((regparm(3)))
+#else
+#define IN_REGISTERS
+#endif
+
 #define PAGE_SHIFT 12
 #define PAGE_SIZE 4096u
 #define PAGE_MASK 0xFFFFF000u

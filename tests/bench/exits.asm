@@ -16,8 +16,14 @@ PORT_PIC   equ 0x21             ; the mask register
 PORT_GATE  equ 0x92             ; has a state of a few bits
 PORT_NONE  equ 0xEE             ; nobody's
 
+MODE_NATIVE equ 0               ; leaf 40000001h of CPUID: 1 and 2 are the software modes
+MODE_VTX equ 3
+MODE_SVM equ 4
+
 section .bss
 scratch:        resd 2
+mode:           resd 1
+made:           resb 1
 
 section .rodata
 rows:
@@ -32,17 +38,17 @@ rows:
         add_row "mov-from-cr4", op_from_cr4
         add_row "mov-to-cr2", op_to_cr2
         add_row "clts", op_clts
-        add_row "rdmsr-tsc", op_rdmsr_tsc
-        add_row "rdmsr-sysenter", op_rdmsr
-        add_row "wrmsr-sysenter", op_wrmsr
-        add_row "in-nobody", op_in_none
-        add_row "in-80", op_in_post
-        add_row "in-80-dx", op_in_post_dx
+        add_checked_row "rdmsr-tsc", op_rdmsr_tsc, check_tsc
+        add_checked_row "rdmsr-sysenter", op_rdmsr, check_msr
+        add_checked_row "wrmsr-sysenter", op_wrmsr, check_msr
+        add_checked_row "in-nobody", op_in_none, check_ones
+        add_checked_row "in-80", op_in_post, check_post
+        add_checked_row "in-80-dx", op_in_post_dx, check_post
         add_row "out-80", op_out_post
         add_row "out-80-dx", op_out_post_dx
-        add_row "in-92", op_in_gate
-        add_row "in-21", op_in_pic
-        add_row "out-21", op_out_pic, empty_out_pic
+        add_checked_row "in-92", op_in_gate, check_gate
+        add_checked_row "in-21", op_in_pic, check_pic
+        add_checked_row "out-21", op_out_pic, check_pic, empty_out_pic
         add_row "ud-kernel", op_ud
         add_row "de-kernel", op_de
         add_row "int80-kernel", op_int
@@ -62,13 +68,15 @@ rows:
         add_row "invlpg-untouched", op_invlpg
         add_row "invlpg-touch", op_invlpg_touch
         add_row "cr3-reload", op_reload
-        add_row "cpuid", op_cpuid
-        add_user_row "cpuid-user", user_cpuid
+        add_checked_row "cpuid", op_cpuid, check_cpuid
+        add_row "cpuid-user", user_cpuid, user_empty, 400, 1, 0, fault_fill, 1, check_cpuid_user
+        add_checked_row "hypercall", op_hypercall, check_hypercall
         add_row "mov-to-ds", op_to_ds
         add_row "sgdt", op_sgdt
         add_row "str", op_str
         add_row "lgdt", op_lgdt
         add_row "lidt", op_lidt
+        add_checked_row "frames", empty, check_frames
         dd 0
 
 ; --- what is measured ---
@@ -158,6 +166,9 @@ op_begin op_cpuid
         xor eax, eax
         cpuid
         op_end
+op_begin op_hypercall
+.call:  db 0x0F, 0x1F, 0x00     ; a NOP of three bytes; make_hypercall puts the mode's in
+        op_end
 op_begin op_to_ds
         mov ds, ebp
         op_end
@@ -198,7 +209,7 @@ op_begin_after op_rdmsr, mov ecx, MSR_SYSENTER_CS
         rdmsr
         op_end
 op_begin_after op_wrmsr, mov ecx, MSR_SYSENTER_CS
-        xor eax, eax
+        mov eax, esi
         xor edx, edx
         wrmsr
         op_end
@@ -283,7 +294,134 @@ fault_fill_cr2:                 ; as a kernel does that was not told where
         add esp, 4
         iretd
 
+; --- what must be left ---
+; Each returns EAX = 0 when it is right.
+
+; The TSC has not been read later than now, nor long ago. In QEMU's own RDMSR it is another one.
+check_tsc:
+        mov edx, [mode]
+        test edx, edx
+        jz .end
+        rdtsc
+        sub eax, [left_eax]
+        sbb edx, [left_edx]
+        jnz .end
+        cmp eax, 100000
+        sbb edx, -1
+.end:   mov eax, edx
+        ret
+
+; The last turn writes a 1; nobody has written before the first one.
+check_msr:
+        mov ecx, MSR_SYSENTER_CS
+        rdmsr
+        or eax, edx
+        mov edx, eax
+        cmp dword [ebp + row.run], op_rdmsr
+        je .read
+        dec eax
+        ret
+.read:  or eax, [left_eax]
+        or eax, [left_edx]
+        ret
+
+check_ones:
+        movzx eax, byte [left_eax]
+        xor eax, 0xFF
+        ret
+
+; A20 is on. The other half of the register is what it was: 0 turns are left.
+check_gate:
+        mov eax, [left_eax]
+        not eax
+        and eax, 2
+        ret
+
+check_pic:
+        in al, PORT_PIC
+        xor al, [left_eax]
+        movzx eax, al
+        ret
+
+check_post:
+        in al, PORT_POST
+        xor al, [left_eax]
+        movzx eax, al
+        ret
+
+; The same with a prefix, which means nothing here, and a VMM may have another way for it.
+check_cpuid:
+        xor eax, eax
+        db 0x2E
+        cpuid
+        sub eax, [left_eax]
+        sub ebx, [left_ebx]
+        sub ecx, [left_ecx]
+        sub edx, [left_edx]
+        or eax, ebx
+        or eax, ecx
+        or eax, edx
+        ret
+
+; In the software modes a program's CPUID is the host's.
+check_cpuid_user:
+        cmp dword [mode], MODE_VTX
+        jae check_cpuid
+        cmp dword [mode], MODE_NATIVE
+        je check_cpuid
+        xor eax, eax
+        ret
+
+check_hypercall:
+        xor eax, eax
+        cmp dword [mode], MODE_VTX
+        jb .end
+        mov eax, [left_eax]
+        inc eax
+.end:   ret
+
+; Each page of memory that was touched by way of an area is a page of its own, and the right one.
+check_frames:
+        mov edi, AREA + 8
+        mov ecx, AREA_PAGES
+.write: mov [edi], edi
+        add edi, 4096
+        loop .write
+        mov edi, AREA_FRAMES + 8
+        mov edx, AREA + 8
+        mov ecx, AREA_PAGES
+.read:  mov eax, [edi]
+        sub eax, edx
+        jnz .end
+        add edi, 4096
+        add edx, 4096
+        loop .read
+.end:   ret
+
+; VMCALL or VMMCALL, where leaf 40000001h of CPUID says that a mode has it. Called once.
+make_hypercall:
+        mov byte [made], 1
+        mov eax, 1
+        cpuid
+        test ecx, ecx
+        jns .end
+        mov eax, 0x40000001
+        cpuid
+        mov [mode], eax
+        mov dl, 0xC1
+        cmp eax, MODE_VTX
+        je .make
+        mov dl, 0xD9
+        cmp eax, MODE_SVM
+        jne .end
+.make:  mov byte [op_hypercall.call + 1], 1
+        mov [op_hypercall.call + 2], dl
+.end:   ret
+
 row_setup:
-        mov eax, [ebp + row.setup]
+        cmp byte [made], 0
+        jne .made
+        call make_hypercall
+.made:  mov eax, [ebp + row.setup]
         mov [on_fault_does], eax
         ret

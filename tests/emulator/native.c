@@ -20,6 +20,7 @@ static uint8_t host_save[PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t io_map[3 * PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t msr_map[2 * PAGE_SIZE] __attribute__((aligned(4096)));
 static struct svm svm = {.vmcb = &vmcb, .host = &host};
+static svm_way *const no_ways[SVM_WAYS]; /* all exits are the test's */
 
 static void open_bits(uint8_t *map, unsigned first, unsigned n)
 {
@@ -103,7 +104,7 @@ static void enter(struct vcpu *vcpu)
     vmcb.interrupt_shadow = vcpu->int_shadow != 0;
     vmcb.event_injection = 0;
     vmcb.exit_int_info = 0;
-    svm_enter(vcpu, (uintptr_t)&vmcb, (uintptr_t)&host);
+    svm_enter(vcpu, &vmcb, (uintptr_t)&vmcb, (uintptr_t)&host, no_ways);
     vcpu->gpr[GPR_EAX] = (uint32_t)vmcb.rax;
     vcpu->gpr[GPR_ESP] = (uint32_t)vmcb.rsp;
     vcpu->eip = (uint32_t)vmcb.rip;

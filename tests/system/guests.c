@@ -224,6 +224,43 @@ static void shortways(const struct test_case *test)
     run_guest_once(&spec, "", SHORTWAYS_CHECKS);
 }
 
+/* What hardware modes finish quickly. What each word adds, and where it does not hold, the guest
+ * says. With small nested pages each first touch of a page is an exit. */
+#define EXITS_CHECKS 33
+#define VMM_CHECKS 1
+#define HARDWARE_CHECKS 3
+#define TOP_CHECKS 1
+#define RF_CHECKS 3
+#define TOUCH_CHECKS 1
+
+static void exits_guest(const struct test_case *test)
+{
+    const bool vmm = test->mode != MODE_NATIVE;
+    const bool hardware = test->mode == MODE_VTX || test->mode == MODE_SVM;
+    const bool top = hardware || !vmm, rf = vmm || test->emu == EMU_BOCHS;
+    const bool touch = test->mode != MODE_SVM;
+    struct emu_spec spec = guest_spec(test, GUEST("exits"));
+    spec.files.guest_args =
+        xasprintf("%s %s %s %s %s", vmm ? "vmm" : "", hardware ? "hardware" : "", top ? "top" : "",
+                  rf ? "rf" : "", touch ? "touch" : "");
+    if (strstr(test->name, "-4k"))
+        spec.files.vmm_options = "nested=4k";
+    run_guest(&spec, "",
+              EXITS_CHECKS + vmm * VMM_CHECKS + hardware * HARDWARE_CHECKS + top * TOP_CHECKS +
+                  rf * RF_CHECKS + touch * TOUCH_CHECKS);
+}
+
+static void nested_refused(const struct test_case *test)
+{
+    struct emu_spec spec = guest_spec(test, GUEST("exits"));
+    struct emu_run run;
+    spec.files.vmm_options = "nested=1g";
+    run_expecting(&run, &spec, STATUS_REFUSED);
+    if (!strstr(run.console.text, "nested= takes 4k or 2m"))
+        fail("nested=1g is not named as the error; the console is:\n%s", run.console.text);
+    emu_free(&run);
+}
+
 /* Without the scanner these guests go wrong in many ways, and the VMM takes no harm. */
 static void code_unscanned(const struct test_case *test)
 {
@@ -511,6 +548,11 @@ void tests_guests(void)
             test_add(levels, emu, mode, 70, "guests-levels/%s-%s", name, mode_names[m]);
             if (mode != MODE_PARA)
                 test_add(shortways, emu, mode, 70, "guests-shortways/%s-%s", name, mode_names[m]);
+            if (mode != MODE_PARA)
+                test_add(exits_guest, emu, mode, 70, "guests-exits/%s-%s", name, mode_names[mode]);
+            if (mode == MODE_VTX || mode == MODE_SVM)
+                test_add(exits_guest, emu, mode, 70, "guests-exits/%s-%s-4k", name,
+                         mode_names[mode]);
             /* Under SVM in Bochs no time passes for a guest that waits with interrupts off. */
             if (emu != EMU_BOCHS || mode != MODE_SVM)
                 test_add(pv, emu, mode, 70, "guests-pv/%s-%s", name, mode_names[m]);
@@ -541,6 +583,8 @@ void tests_guests(void)
                          emu_names[e], pv_switches[i].name);
     }
     test_add(pv_refused, EMU_QEMU, MODE_PARA, 70, "guests-pv-refused/qemu");
+    test_add(nested_refused, EMU_QEMU, MODE_SVM, 70, "guests-nested-refused/qemu-svm");
+    test_add(nested_refused, EMU_BOCHS, MODE_VTX, 70, "guests-nested-refused/bochs-vtx");
     test_add(refused, EMU_QEMU, MODE_TRAP, 70, "guests-scan-refused/qemu");
     for (unsigned i = 0; i < sizeof(fatals) / sizeof(fatals[0]); i++) {
         const struct fatal *f = &fatals[i];

@@ -88,6 +88,7 @@ int main(int argc, char **argv)
     tests_emulator();
     tests_entry();
     tests_repeat();
+    tests_causes();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))
             continue;
