@@ -21,6 +21,7 @@ static uint8_t msr_map[MSRPM_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 static uint64_t npt_root[4] __attribute__((aligned(32)));
 static uint64_t npt[2][512] __attribute__((aligned(4096)));
 static struct vcpu vcpu;
+static svm_way *const no_ways[SVM_WAYS]; /* all exits are the test's */
 
 static const char *const names[SVM_BASES] = {
     [SVM_PROTECTED] = "protected",
@@ -158,7 +159,7 @@ static void ask(void)
 
 static enum verdict try(void)
 {
-    svm_enter(&vcpu, (uintptr_t)&vmcb, (uintptr_t)&host);
+    svm_enter(&vcpu, &vmcb, (uintptr_t)&vmcb, (uintptr_t)&host, no_ways);
     outb(0x20, 0x20);
     __asm__ volatile("sti\n\tnop\n\tcli");
     return (uint32_t)vmcb.exit_code == VMEXIT_INVALID ? REFUSED : ENTERS;

@@ -18,6 +18,7 @@ uint64_t ept_root;
 static uint8_t regions[2][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint64_t ept[4][512] __attribute__((aligned(4096)));
 static struct vcpu vcpu;
+static vmx_way *const no_ways[VMX_WAYS]; /* all exits are the test's */
 static bool launched;
 static uint32_t host_cr0, host_cr4;
 
@@ -105,7 +106,7 @@ static void host_restore(void)
 enum verdict vmx_try(void)
 {
     enum verdict verdict = ENTERS;
-    if (vmx_enter(&vcpu, launched)) {
+    if (vmx_enter(&vcpu, launched, no_ways)) {
         verdict = (enum verdict)field(VMCS_INSTRUCTION_ERROR);
     } else {
         const uint32_t reason = field(VMCS_EXIT_REASON);
