@@ -3,7 +3,7 @@
  *   NESTED_NPT  AMD-V, in the host's own format, which is PAE here: three levels, AMD APM vol. 2
  *               section 15.25
  *   NESTED_EPT  VT-x: four levels of 64-bit entries whatever the host's format, SDM vol. 3C
- *               section 28.3
+ *               section 28.2
  * They are empty at first. The guest's first access to a piece of its memory leaves it with a
  * nested fault, and nested_fill() maps the piece, which is 2 MB: by one page where alignment
  * allows, else by pages of 4 KB. What is mapped stays, for the memory of a VM never moves. Pure

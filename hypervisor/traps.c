@@ -136,6 +136,9 @@ void host_trap(struct host_frame *frame)
         host_irq_handle(frame->vector);
         return;
     }
+    /* Nothing here makes NMIs. One that comes, while a guest runs or not, is no reason to stop. */
+    if (frame->vector == VEC_NMI)
+        return;
     /* The VMM never steps itself. QEMU delivers a single step of the guest to the host when the
      * stepped instruction caused an exit (#VMEXIT with TF set): not the host's, drop it. */
     if (frame->vector == VEC_DB) {

@@ -10,11 +10,11 @@ static const uint8_t event_types[] = {[EVENT_IRQ] = EVENT_TYPE_INTR,
                                       [EVENT_EXCEPTION] = EVENT_TYPE_EXCEPTION,
                                       [EVENT_SOFT_INT] = EVENT_TYPE_SOFT};
 
-uint64_t svm_event_word(const struct event *event)
+uint64_t svm_event_word(const struct event *event, bool protected_mode)
 {
     uint64_t word =
         EVENT_VALID | event->vector | (uint64_t)event_types[event->kind] << EVENT_TYPE_SHIFT;
-    if (event->has_error)
+    if (event->has_error && protected_mode)
         word |= EVENT_HAS_ERROR | (uint64_t)event->error << 32;
     return word;
 }
@@ -216,8 +216,8 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
         plain_exit(vcpu, exit, EXIT_HLT);
         break;
     case VMEXIT_MSR:
+        exit->msr.write = vmcb->exit_info1 & 1; /* first: a fault of the fetch takes its place */
         plain_exit(vcpu, exit, EXIT_MSR);
-        exit->msr.write = vmcb->exit_info1 & 1;
         break;
     case VMEXIT_INVD:
     case VMEXIT_WBINVD:
@@ -254,6 +254,11 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
     case VMEXIT_INVALID:
         exit->reason = EXIT_ENTRY_FAILED;
         exit->kill.reason = svm_refusal(vcpu);
+        break;
+    case VMEXIT_RDPMC: /* our CPUID offers no counter: each number is a wrong one */
+        exit->reason = EXIT_EXCEPTION;
+        exit->exception.event =
+            (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_GP, .has_error = true};
         break;
     default:
         /* What is left are instructions that our CPUID does not offer: SVM's own, MONITOR, ... */

@@ -132,7 +132,8 @@ static inline void prepare(struct vcpu *vcpu)
     v->interrupt_shadow = vcpu->int_shadow != 0;
     svm->injected = vcpu->pending.kind;
     svm->injected_at = vcpu->eip;
-    v->event_injection = vcpu->pending.kind == EVENT_NONE ? 0 : svm_event_word(&vcpu->pending);
+    v->event_injection =
+        vcpu->pending.kind == EVENT_NONE ? 0 : svm_event_word(&vcpu->pending, vcpu->cr0 & CR0_PE);
 }
 
 void svm_prepare(struct vcpu *vcpu)

@@ -102,8 +102,8 @@ const char *svm_entry_options(struct vcpu *vcpu);
 bool svm_before_entry(struct vcpu *vcpu);
 const char *svm_refusal(struct vcpu *vcpu);
 
-/* An event as EVENTINJ wants it (section 15.20). */
-uint64_t svm_event_word(const struct event *event);
+/* An event as EVENTINJ wants it (section 15.20). In real mode no error code is pushed. */
+uint64_t svm_event_word(const struct event *event, bool protected_mode);
 
 /* causes.c, pure: what is intercepted, into the VMCB. */
 void svm_intercepts(struct vmcb *vmcb, bool shadowed);

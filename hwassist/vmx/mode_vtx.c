@@ -144,7 +144,8 @@ static void vtx_inject(struct vcpu *vcpu, const struct event *event)
 /* We stepped over an instruction while TF was set: the guest's #DB comes first. */
 static bool step_due(const struct vcpu *vcpu)
 {
-    return (vcpu->eflags & FL_TF) && (vcpu->eip != vmx_of(vcpu)->exit_eip || vcpu->iterated);
+    return (vcpu->eflags & FL_TF) && !vcpu->halted &&
+           (vcpu->eip != vmx_of(vcpu)->exit_eip || vcpu->iterated);
 }
 
 static bool vtx_can_take_irq(struct vcpu *vcpu)

@@ -12,7 +12,7 @@ void vmx_decode_io(uint32_t qualification, struct exit *exit)
     exit->io.rep = qualification & QUAL_IO_REP;
 }
 
-/* Instruction information of INS and OUTS, table 27-9. */
+/* Instruction information of INS and OUTS, table 27-8. */
 #define INFO_ADDRESS_SHIFT 7
 #define INFO_ADDRESS_16 0u
 #define INFO_SEGMENT_SHIFT 15

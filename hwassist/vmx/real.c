@@ -22,7 +22,7 @@
 
 static bool like_v86(const struct segment *s)
 {
-    return s->base == (uint32_t)s->selector << 4 && s->limit == V86_LIMIT;
+    return s->base == (uint32_t)s->selector << 4 && s->limit == V86_LIMIT && !(s->attr & SEG_DB);
 }
 
 /* Code that another selector would reach, too: left from protected mode, until a far jump. */
@@ -166,6 +166,7 @@ bool vmx_prepare_real(struct vcpu *vcpu, struct exit *exit)
         vcpu->pending.kind = EVENT_NONE;
         vmx_store(vcpu);
         exit->reason = deliver_event(vcpu, &event) ? EXIT_NONE : EXIT_TRIPLE_FAULT;
+        vmcs_write(VMCS_GUEST_PENDING_DEBUG, 0); /* a step that an exit has saved is over */
         return false;
     }
     if (vmx->form == FORM_V86)
@@ -195,7 +196,7 @@ void vmx_real_exception(struct vcpu *vcpu, uint32_t info, struct exit *exit)
     const uint8_t vector = info & INFO_VECTOR;
     struct insn insn;
     exit->insn_len = 0;
-    if (vector == VEC_DB) {
+    if (vector == VEC_DB && INFO_TYPE(info) != INFO_PRIVILEGED_SOFT) {
         step(vcpu, exit);
         return;
     }
@@ -204,8 +205,8 @@ void vmx_real_exception(struct vcpu *vcpu, uint32_t info, struct exit *exit)
         return;
     exit->reason = EXIT_EXCEPTION;
     exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = vector};
-    if (INFO_TYPE(info) == INFO_SOFT_EXCEPTION) { /* INT3, INTO: behind the instruction */
+    if (INFO_TYPE(info) == INFO_SOFT_EXCEPTION)
         exit->exception.event.kind = EVENT_SOFT_INT;
+    if (INFO_TYPE(info) >= INFO_PRIVILEGED_SOFT) /* INT1, INT3, INTO: behind the instruction */
         vcpu->eip += vmcs_read(VMCS_INSTRUCTION_LENGTH);
-    }
 }

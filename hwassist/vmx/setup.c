@@ -41,6 +41,7 @@ static void setup_controls(const struct vmx *vmx)
                    vmx->vpid ? c->word[WORD_CPU2] : c->word[WORD_CPU2] & ~CPU2_VPID);
     vmcs_write(VMCS_EXIT_CONTROLS, c->word[WORD_EXIT]);
     vmcs_write(VMCS_ENTRY_CONTROLS, c->word[WORD_ENTRY]);
+    vmcs_write(VMCS_EXCEPTION_BITMAP, 0); /* but see load_form() in state.c */
     vmcs_write(VMCS_PF_ERROR_MASK, 0);
     vmcs_write(VMCS_PF_ERROR_MATCH, 0);
     vmcs_write(VMCS_CR3_TARGETS, 0);

@@ -112,6 +112,8 @@ tests:  in_real r_segments
         check "fault.limit", RIGHT
         in_real r_limit_stack
         check "fault.limit-stack", RIGHT
+        in_real r_int1                  ; QEMU has it undefined
+        check "trap.int1", RIGHT
 .no_limits:
         in_real r_flags
         check "flags", RIGHT
@@ -119,6 +121,10 @@ tests:  in_real r_segments
         check "flags.32", RIGHT
         in_real r_steps
         check "steps", RIGHT
+        in_real r_step_hlt
+        check "steps.hlt", RIGHT
+        in_real r_step_ss
+        check "steps.ss", RIGHT
         in_real r_timer
         check "interrupts", TIMER_TICKS
         in_real r_shadow
