@@ -139,7 +139,7 @@ void tests_disk(void)
         test_add(no_disk, emu, MODE_TRAP, 60, "disk-missing/%s-trap", emu_names[e]);
         test_add(foreign_disk, emu, MODE_NATIVE, 130, "disk-foreign/%s-native", emu_names[e]);
         for (int m = 0; m < RUN_MODES; m++) {
-            if (pair_problem(emu, (enum run_mode)m))
+            if (!tests_pair(emu, (enum run_mode)m))
                 continue;
             test_add(test_disk_keeps, emu, (enum run_mode)m, 130, "disk-keeps/%s-%s", emu_names[e],
                      mode_names[m]);

@@ -182,13 +182,15 @@ static bool in_default(const struct model *m, const char *guest)
     static const char *const cpus[] = {"core_duo_t2400_yonah", "corei5_lynnfield_750",
                                        "turion64_tyler"};
     const bool few = !strcmp(guest, "tables") || !strcmp(guest, "events") || !strcmp(guest, "code");
+    const bool paging =
+        few || !strcmp(guest, "shadow") || !strcmp(guest, "tlb") || !strcmp(guest, "spaces");
     if (!strcmp(guest, "real"))
         return true;
     for (unsigned i = 0; m->cpu && i < sizeof(cpus) / sizeof(cpus[0]); i++) {
         if (!strcmp(cpus[i], m->cpu))
             return few || (i == 0 && strcmp(guest, "robin"));
     }
-    return m->emu == EMU_QEMU && m->options;
+    return m->emu == EMU_QEMU && m->options && paging;
 }
 
 void tests_hardware(void)

@@ -54,6 +54,12 @@ bool tests_long(void)
     return is_long && *is_long;
 }
 
+bool tests_pair(enum emu_kind emu, enum run_mode mode)
+{
+    const bool rare = emu == EMU_BOCHS && (mode == MODE_PARA || mode == MODE_SVM);
+    return !pair_problem(emu, mode) && (tests_long() || !rare);
+}
+
 static const char usage[] = "usage: tv-systest [--list] [-j N] [TEXT]\n"
                             "Runs the cases whose name contains TEXT (default: all).\n";
 

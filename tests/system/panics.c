@@ -35,7 +35,7 @@ void tests_panics(void)
         for (int m = 0; m < RUN_MODES; m++) {
             const enum emu_kind emu = (enum emu_kind)e;
             const enum run_mode mode = (enum run_mode)m;
-            if (pair_problem(emu, mode))
+            if (!tests_pair(emu, mode))
                 continue;
             test_add(panics, emu, mode, 60, "panic/%s-%s", emu_names[e], mode_names[m]);
             if (mode != MODE_NATIVE)

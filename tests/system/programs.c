@@ -183,11 +183,16 @@ void tests_programs(void)
     for (unsigned p = 0; p < sizeof(programs) / sizeof(programs[0]); p++) {
         for (int e = 0; e < EMU_KINDS; e++) {
             for (int m = 0; m < RUN_MODES; m++) {
-                if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
+                if (tests_pair((enum emu_kind)e, (enum run_mode)m))
                     test_add(programs[p].run, (enum emu_kind)e, (enum run_mode)m,
                              programs[p].limit_s, "%s/%s-%s", programs[p].name, emu_names[e],
                              mode_names[m]);
             }
         }
+    }
+    for (int m = 0; m < RUN_MODES && !tests_long(); m++) { /* what tests_pair() leaves out */
+        if (!pair_problem(EMU_BOCHS, (enum run_mode)m) && !tests_pair(EMU_BOCHS, (enum run_mode)m))
+            test_add(test_usertests_quick, EMU_BOCHS, (enum run_mode)m, 250,
+                     "usertests-quick/bochs-%s", mode_names[m]);
     }
 }

@@ -83,14 +83,14 @@ void tests_repeat(void)
     static const enum run_mode compared[] = {MODE_NATIVE, MODE_TRAP, MODE_VTX, MODE_SVM};
     for (int e = 0; e < EMU_KINDS; e++) {
         for (unsigned i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
-            if (!pair_problem((enum emu_kind)e, compared[i]))
+            if (tests_pair((enum emu_kind)e, compared[i]))
                 test_add(exits, (enum emu_kind)e, compared[i], 130, "repeat-exits/%s-%s",
                          emu_names[e], mode_names[compared[i]]);
         }
     }
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
-            if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
+            if (tests_pair((enum emu_kind)e, (enum run_mode)m))
                 test_add(repeat, (enum emu_kind)e, (enum run_mode)m, 130, "repeat/%s-%s",
                          emu_names[e], mode_names[m]);
         }

@@ -82,7 +82,7 @@ void tests_shell(void)
 {
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
-            if (!pair_problem((enum emu_kind)e, (enum run_mode)m))
+            if (tests_pair((enum emu_kind)e, (enum run_mode)m))
                 test_add(test_shell, (enum emu_kind)e, (enum run_mode)m, 90, "shell/%s-%s",
                          emu_names[e], mode_names[m]);
         }

@@ -25,6 +25,10 @@ struct test_case *test_add(void (*run)(const struct test_case *), enum emu_kind 
 /* LONG=1 was given: also what other cases nearly cover. */
 bool tests_long(void);
 
+/* Is the pair one for cases that run the same programs in all of them? The default run leaves out
+ * the modes in Bochs that QEMU has, but for trap: Bochs' own cases of these are the bare guests. */
+bool tests_pair(enum emu_kind emu, enum run_mode mode);
+
 /* Each file's cases. */
 void tests_shell(void);
 void tests_programs(void);

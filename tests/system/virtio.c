@@ -108,7 +108,8 @@ void tests_virtio(void)
             /* One software and one hardware mode, when time is short. */
             const bool often =
                 tests_long() || m == (e == EMU_QEMU ? MODE_SVM : MODE_VTX) || m == MODE_TRAP;
-            add(found, "virtio-found", e, m, 60);
+            if (tests_pair((enum emu_kind)e, (enum run_mode)m))
+                add(found, "virtio-found", e, m, 60);
             if (often || m == MODE_NATIVE)
                 add(test_shell, "shell", e, m, 90);
             if (often)
@@ -116,7 +117,7 @@ void tests_virtio(void)
             if (tests_long() || m == MODE_NATIVE || m == MODE_TRAP)
                 add(test_disk_keeps, "disk-keeps", e, m, 130);
             if ((often || m == MODE_PARA) && m != MODE_NATIVE &&
-                !pair_problem((enum emu_kind)e, (enum run_mode)m))
+                tests_pair((enum emu_kind)e, (enum run_mode)m))
                 test_add(speed, (enum emu_kind)e, (enum run_mode)m, 130, "virtio-speed/%s-%s",
                          emu_names[e], mode_names[m]);
         }
