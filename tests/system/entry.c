@@ -73,17 +73,21 @@ static void refused(const struct test_case *test, const struct broken *b, bool c
     emu_free(&run);
 }
 
+#define NAMED 3 /* of each mode, in the default run */
+
 /* The hardware refuses, and the report names the rule; with check=on the hardware is not asked. */
 static void named(const struct test_case *test)
 {
-    bool first = true;
+    unsigned done = 0;
     for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         if (broken[i].mode != test->mode)
             continue;
+        if (done == NAMED && !tests_long())
+            break;
         refused(test, &broken[i], false);
-        if (first)
+        if (!done)
             refused(test, &broken[i], true);
-        first = false;
+        done++;
     }
 }
 
