@@ -88,7 +88,7 @@ ladder: all $(BUILD)/tools/tv-ladder
 	@$(BUILD)/tools/tv-ladder --models='$(MODELS)' --opts='$(OPTS)' --json='$(JSON)'
 
 exits-list: $(BUILD)/tools/tv-exits-list
-	@$(BUILD)/tools/tv-exits-list $(if $(filter svm vtx,$(MODE)),$(MODE))
+	@$(BUILD)/tools/tv-exits-list $(if $(filter command environment,$(origin MODE)),'$(MODE)')
 
 iso: all $(BUILD)/tools/tv-iso
 	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso

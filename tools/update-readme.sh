@@ -76,7 +76,7 @@ ablation() {
         echo '```'
         $tools/tv-ablation --emu=qemu 2>/dev/null | awk '
             /null-syscall/ && !table { table = 1; on = 1 }
-            on && $0 == "" { print "..."; print ""; on = 0 }
+            on && $0 == "" { if (worth) exit; print "..."; print ""; on = 0 }
             /^What each mechanism/ { on = 1; worth = 1 }
             on'
         echo '```'

@@ -87,7 +87,6 @@ static bool decode_here(struct vcpu *vcpu, struct insn *insn, struct exit *exit)
     if (!fetch_decode(vcpu, insn, exit))
         return false;
     exit->insn_len = insn->len;
-    svm_site_learn(vcpu);
     return true;
 }
 
@@ -186,8 +185,10 @@ static void double_fault(struct vcpu *vcpu, struct exit *exit)
 static void plain_exit(struct vcpu *vcpu, struct exit *exit, enum exit_reason reason)
 {
     struct insn insn;
-    if (decode_here(vcpu, &insn, exit))
-        exit->reason = reason;
+    if (!decode_here(vcpu, &insn, exit))
+        return;
+    svm_site_learn(vcpu); /* perhaps the next time there is a short way */
+    exit->reason = reason;
 }
 
 void svm_classify(struct vcpu *vcpu, struct exit *exit)

@@ -68,7 +68,8 @@ const char *vmx_refusal(const struct vmx *vmx, const char *otherwise)
 static const char *choose_broken(const char *name, const struct broken **choice)
 {
     static char why[300];
-    unsigned n = (unsigned)ksnprintf(why, sizeof(why), "break=%s: this mode can break", name);
+    unsigned n = (unsigned)ksnprintf(why, sizeof(why),
+                                     "break=%s: no rule that this mode can break; those are", name);
     for (unsigned i = 0; i < ARRAY_LEN(table) && n < sizeof(why); i++) {
         if (!strcmp(table[i].name, name)) {
             *choice = &table[i];

@@ -109,7 +109,7 @@ static void unknown(const struct test_case *test)
     struct emu_run run;
     spec.files.vmm_options = "break=nothing";
     run_expecting(&run, &spec, STATUS_REFUSED);
-    if (!strstr(run.console.text, "break=nothing: this mode can break "))
+    if (!strstr(run.console.text, "break=nothing: no rule that this mode can break; those are "))
         fail("break=nothing is not named as the error; the console is:\n%s", run.console.text);
     emu_free(&run);
 }
