@@ -109,6 +109,7 @@ static void raise_step(struct vcpu *vcpu)
     struct vmcb *v = svm_of(vcpu)->vmcb;
     vcpu->pending = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
     v->dr6 |= DR6_SINGLE_STEP;
+    v->dr7 &= ~(uint64_t)DR7_GD; /* an injected #DB does not do that by itself */
     v->clean &= ~CLEAN_DR;
 }
 

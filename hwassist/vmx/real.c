@@ -85,6 +85,7 @@ uint32_t vmx_flags_out(const struct vmx *vmx, uint32_t before, uint32_t eflags)
 static void raise_debug(struct vcpu *vcpu, uint32_t dr6, struct exit *exit)
 {
     vcpu->dr[6] |= dr6;
+    vcpu->dr[7] &= ~DR7_GD; /* an injected #DB does not do that by itself */
     vcpu->dirty |= DIRTY_DR;
     exit->reason = EXIT_EXCEPTION;
     exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
@@ -183,7 +184,7 @@ bool vmx_prepare_real(struct vcpu *vcpu, struct exit *exit)
 /* The guest's own single step, or the end of ours. */
 static void step(struct vcpu *vcpu, struct exit *exit)
 {
-    const uint32_t dr6 = vmcs_read(VMCS_QUALIFICATION) & (DR6_BREAKPOINTS | DR6_BS);
+    const uint32_t dr6 = vmcs_read(VMCS_QUALIFICATION) & (DR6_BREAKPOINTS | DR6_BD | DR6_BS);
     exit->reason = EXIT_NONE;
     if (vmx_of(vcpu)->form == FORM_V86_STEP && !(vcpu->eflags & FL_TF) && dr6 == DR6_BS)
         return;

@@ -41,6 +41,8 @@
 
 #define DR6_BREAKPOINTS 0xFu
 #define DR6_BS 0x4000u /* single step, SDM vol. 3B section 17.2.3 */
+#define DR6_BD (1u << 13)
+#define DR7_GD (1u << 13)
 
 #define CR4_VME 0x0001u
 #define CR4_PVI 0x0002u

@@ -112,6 +112,10 @@ tests:  in_real r_segments
         check "fault.limit", RIGHT
         in_real r_limit_stack
         check "fault.limit-stack", RIGHT
+        in_real r_gd                    ; QEMU knows no GD
+        check "debug.guard", RIGHT
+        in_real r_gd_step
+        check "debug.guard-step", RIGHT
         in_real r_int1                  ; QEMU has it undefined
         check "trap.int1", RIGHT
 .no_limits:
