@@ -10,6 +10,7 @@ RANDOM=${SEED:-1}
 dir=$build/test/diskerrors
 count=10
 [ -z "${LONG:-}" ] || count=200
+device=ide-hd,bus=ide.0,unit=0
 programs="ls,/;cat,/README;sh,/script;ls,-l,/d;rm,-r,/d;free;ps"
 number=0
 status=0
@@ -33,7 +34,8 @@ run() {
         -monitor none -icount shift=0,sleep=off -device isa-debug-exit,iobase=0xf4,iosize=1 \
         -serial "file:$name.txt" -serial "file:$name.records" -kernel "$build/guestos/minnow.elf" \
         -append "run=$programs" \
-        -drive "file=blkdebug:$name.conf:$name.img,format=raw,if=ide,index=0,rerror=report,werror=report,cache=unsafe" \
+        -drive "file=blkdebug:$name.conf:$name.img,format=raw,if=none,id=disk,rerror=report,werror=report,cache=unsafe" \
+        -device "$device,drive=disk" \
         >"$name.qemu" 2>&1
     code=$?
     [ $((code % 2)) = 1 ] && [ $code != 1 ] && return 0
@@ -84,12 +86,12 @@ result() {
 
 # SYNC must not claim what is not so.
 failing_log() {
-    local name=$dir/log programs="sh,-c,echo x > /x;sync;ls,/"
+    local name=$dir/log-${device%%,*} programs="sh,-c,echo x > /x;sync;ls,/"
     cp "$dir/base.img" "$name.img"
     error "$name.conf" write_aio 4 off
     run "$name" && grep -aq 'the disk cannot be written' "$name.txt" &&
         grep -aq '^sync: disk error' "$name.txt" && cmp -s "$dir/base.img" "$name.img"
-    result "what cannot be logged is not written, and SYNC says so" "$name"
+    result "what cannot be logged is not written, and SYNC says so (${device%%,*})" "$name"
 }
 
 # A log of one block, which is to go to the last block of the disk, cannot be read: it must still be
@@ -145,7 +147,7 @@ damaged() {
 }
 
 echo "TAP version 13"
-echo "1..$((2 * count + 3 + 8))"
+echo "1..$((2 * count + 5 + 8))"
 rm -rf "$dir"
 mkdir -p "$dir"
 cp -r "$build/guestos/disk" "$dir/folder"
@@ -165,6 +167,12 @@ END
 "$build/tools/tv-mkfs" --size 4032 "$dir/folder" "$dir/base.img" || exit 1
 failing_log
 unreadable_log
+ide=$device
+device=virtio-blk-pci
+failing_log
+grep -aq 'the disk is a virtio block device' "$dir/log-virtio-blk-pci.txt"
+result "that was a virtio disk" "$dir/log-virtio-blk-pci"
+device=$ide
 for ((i = 196; i < 204; i += 2)); do # inodes: a block of them has two sectors
     failing_again $i
 done
