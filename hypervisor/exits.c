@@ -185,7 +185,7 @@ static void handle_dr(struct vcpu *vcpu, struct exit *exit)
         if (number == 6)
             value = (value & 0x0000E00Fu) | 0xFFFF0FF0u;
         if (number == 7)
-            value = (value & 0xFFFF27FFu) | 0x400u;
+            value = (value & 0xFFFF2FFFu) | 0x400u; /* bit 11 stays, as on both CPUs */
         vcpu->dr[number] = value;
         vcpu->dirty |= DIRTY_DR;
     }
