@@ -312,6 +312,13 @@ static emu_handler *const handlers[OP_COUNT] = {
     [OP_MWAIT] = emu_undefined,
 };
 
+bool traps_when_stepped(const struct vcpu *vcpu, bool interrupt)
+{
+    if (interrupt && !(vcpu->eflags & FL_TF))
+        return false;
+    return vcpu->int_shadow != SHADOW_MOV_SS;
+}
+
 enum emu_result emulate(struct vcpu *vcpu, const struct insn *insn, struct exit *exit)
 {
     emu_handler *handler = handlers[insn->op];

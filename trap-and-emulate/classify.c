@@ -18,12 +18,6 @@ static void exit_page_fault(struct exit *exit, uint32_t error, gva_t gva)
     exit->exception.event.cr2 = gva;
 }
 
-static void exit_kill(struct exit *exit, const char *reason)
-{
-    exit->reason = EXIT_KILL;
-    exit->kill.reason = reason;
-}
-
 /* Under which reason an instruction that the emulator completed is counted. */
 static enum exit_reason reason_of(enum insn_op op)
 {
@@ -130,15 +124,6 @@ static void step_over_read(struct sw *sw, struct exit *exit)
     sw->vcpu->dirty |= DIRTY_SEG;
 }
 
-/* The instruction was begun with TF: does #DB follow at once? Not when an interrupt was delivered,
- * which clears TF (INTO may not have), nor after a load of SS (SDM vol. 3A section 6.8.3). */
-static bool traps_when_stepped(const struct vcpu *vcpu, const struct exit *exit)
-{
-    if (exit->reason == EXIT_SOFT_INT && !(vcpu->eflags & FL_TF))
-        return false;
-    return vcpu->int_shadow != SHADOW_MOV_SS;
-}
-
 void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
 {
     struct insn buf;
@@ -156,7 +141,7 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
             sw_fast_forget_tables();
         if (insn->op == OP_LIDT) /* whose table is only read: DIRTY_TABLE is for the GDT here */
             sw->vcpu->dirty = dirty;
-        sw->step_due = single_step && traps_when_stepped(sw->vcpu, exit);
+        sw->step_due = single_step && traps_when_stepped(sw->vcpu, exit->reason == EXIT_SOFT_INT);
         break;
     case EMU_EXIT:
         sw->step_due = single_step;

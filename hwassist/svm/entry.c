@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "entry.h"
 #include "svm.h"
 #include "vm.h"
 #include "vmm.h"
@@ -27,14 +28,6 @@ static const struct broken {
      EVENT_VALID | 1u << EVENT_TYPE_SHIFT},
 };
 
-static bool read_memory(uint64_t hpa, void *to, unsigned n)
-{
-    if (hpa + n > DIRECT_MAP_SIZE)
-        return false;
-    memcpy(to, hpa_to_ptr((hpa_t)hpa), n);
-    return true;
-}
-
 static void break_it(const struct svm *svm)
 {
     const struct broken *b = svm->broken;
@@ -50,16 +43,10 @@ static void break_it(const struct svm *svm)
 
 static const char *report(const struct svm *svm, const char *who, const char *otherwise)
 {
-    static char text[200];
     struct svm_cpu cpu;
     svm_cpu_read(&cpu);
-    struct svm_entry entry = {.cpu = &cpu, .vmcb = svm->vmcb, .memory = read_memory};
-    const struct entry_rule *rule = svm_check(&entry);
-    if (!rule)
-        return otherwise;
-    ksnprintf(text, sizeof(text), "%s: %s (AMD APM vol. 2 section %s)", who, rule->sentence,
-              rule->section);
-    return text;
+    struct svm_entry entry = {.cpu = &cpu, .vmcb = svm->vmcb, .memory = entry_memory};
+    return entry_report(svm_check(&entry), who, "AMD APM vol. 2", otherwise);
 }
 
 /* QEMU has written the host's state over the guest's; the canonical state is what was refused. */
@@ -74,29 +61,17 @@ const char *svm_refusal(struct vcpu *vcpu)
     return report(svm, "VMRUN failed", "VMRUN refused the VMCB, and no known rule is broken");
 }
 
-static const char *choose_broken(const char *name, const struct broken **choice)
+static const char *name(unsigned i)
 {
-    static char why[300];
-    unsigned n = (unsigned)ksnprintf(why, sizeof(why),
-                                     "break=%s: no rule that this mode can break; those are", name);
-    for (unsigned i = 0; i < ARRAY_LEN(table) && n < sizeof(why); i++) {
-        if (!strcmp(table[i].name, name)) {
-            *choice = &table[i];
-            return NULL;
-        }
-        n += (unsigned)ksnprintf(why + n, sizeof(why) - n, "%s %s", i ? "," : "", table[i].name);
-    }
-    return why;
+    return i < ARRAY_LEN(table) ? table[i].name : NULL;
 }
 
 const char *svm_entry_options(struct vcpu *vcpu)
 {
     struct svm *svm = svm_of(vcpu);
-    const char *options = vcpu->vm->options;
-    char name[32];
-    const char *why = option_switch(options, "check", &svm->checked);
-    if (!why && option_value(options, "break", name, sizeof(name)))
-        why = choose_broken(name, &svm->broken);
+    int broken;
+    const char *why = entry_options(vcpu->vm->options, name, &svm->checked, &broken);
+    svm->broken = broken < 0 ? NULL : &table[broken];
     svm->watched = svm->checked || svm->broken;
     return why;
 }

@@ -68,12 +68,6 @@ static void keep_event(struct vcpu *vcpu, const struct vmcb *vmcb)
     }
 }
 
-static void exit_kill(struct exit *exit, const char *reason)
-{
-    exit->reason = EXIT_KILL;
-    exit->kill.reason = reason;
-}
-
 static void exit_undefined(struct exit *exit)
 {
     exit->reason = EXIT_EXCEPTION;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "capability.h"
+#include "entry.h"
 #include "vm.h"
 #include "vmcs.h"
 #include "vmm.h"
@@ -32,14 +33,6 @@ static const struct broken {
     {"link-pointer", VMCS_LINK_POINTER, 1, 0},
 };
 
-static bool read_memory(uint64_t hpa, void *to, unsigned n)
-{
-    if (hpa + n > DIRECT_MAP_SIZE)
-        return false;
-    memcpy(to, hpa_to_ptr((hpa_t)hpa), n);
-    return true;
-}
-
 /* The rule that the current VMCS breaks, or NULL. */
 static const struct entry_rule *broken_rule(const struct vmx *vmx)
 {
@@ -47,45 +40,27 @@ static const struct entry_rule *broken_rule(const struct vmx *vmx)
     if (!cpu.basic)
         vmx_capabilities_read(&cpu);
     struct vmx_entry entry = {
-        .cpu = &cpu, .get = vmcs_read, .memory = read_memory, .vmcs = ptr_to_hpa(vmx->vmcs)};
+        .cpu = &cpu, .get = vmcs_read, .memory = entry_memory, .vmcs = ptr_to_hpa(vmx->vmcs)};
     return vmx_check(&entry);
 }
 
-static const char *report(const char *who, const struct entry_rule *rule)
-{
-    static char text[200];
-    ksnprintf(text, sizeof(text), "%s: %s (SDM vol. 3C section %s)", who, rule->sentence,
-              rule->section);
-    return text;
-}
+#define MANUAL "SDM vol. 3C"
 
 const char *vmx_refusal(const struct vmx *vmx, const char *otherwise)
 {
-    const struct entry_rule *rule = broken_rule(vmx);
-    return rule ? report("VM entry failed", rule) : otherwise;
+    return entry_report(broken_rule(vmx), "VM entry failed", MANUAL, otherwise);
 }
 
-static const char *choose_broken(const char *name, const struct broken **choice)
+static const char *name(unsigned i)
 {
-    static char why[300];
-    unsigned n = (unsigned)ksnprintf(why, sizeof(why),
-                                     "break=%s: no rule that this mode can break; those are", name);
-    for (unsigned i = 0; i < ARRAY_LEN(table) && n < sizeof(why); i++) {
-        if (!strcmp(table[i].name, name)) {
-            *choice = &table[i];
-            return NULL;
-        }
-        n += (unsigned)ksnprintf(why + n, sizeof(why) - n, "%s %s", i ? "," : "", table[i].name);
-    }
-    return why;
+    return i < ARRAY_LEN(table) ? table[i].name : NULL;
 }
 
 const char *vmx_entry_options(struct vmx *vmx, const char *options)
 {
-    char name[32];
-    const char *why = option_switch(options, "check", &vmx->checked);
-    if (!why && option_value(options, "break", name, sizeof(name)))
-        why = choose_broken(name, &vmx->broken);
+    int broken;
+    const char *why = entry_options(options, name, &vmx->checked, &broken);
+    vmx->broken = broken < 0 ? NULL : &table[broken];
     vmx->watched = vmx->checked || vmx->broken;
     return why;
 }
@@ -95,6 +70,6 @@ const char *vmx_before_entry(const struct vmx *vmx)
     const struct broken *b = vmx->broken;
     if (b)
         vmcs_write(b->field, (vmcs_read(b->field) & ~b->clear) | b->set);
-    const struct entry_rule *rule = vmx->checked ? broken_rule(vmx) : NULL;
-    return rule ? report("the check before VM entry", rule) : NULL;
+    return entry_report(vmx->checked ? broken_rule(vmx) : NULL, "the check before VM entry", MANUAL,
+                        NULL);
 }

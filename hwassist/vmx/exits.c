@@ -7,12 +7,6 @@
 #include "vmx.h"
 #include "x86.h"
 
-static void exit_kill(struct exit *exit, const char *reason)
-{
-    exit->reason = EXIT_KILL;
-    exit->kill.reason = reason;
-}
-
 static void exit_exception(struct exit *exit, uint8_t vector)
 {
     exit->reason = EXIT_EXCEPTION;

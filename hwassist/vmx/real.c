@@ -91,12 +91,9 @@ static void raise_debug(struct vcpu *vcpu, uint32_t dr6, struct exit *exit)
     exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
 }
 
-/* Does #DB follow an instruction that was begun with TF? Not when an interrupt was delivered, which
- * clears TF (INTO may not have), nor after a load of SS (SDM vol. 3A section 6.8.3). */
-static bool traps_when_stepped(const struct vcpu *vcpu, const struct insn *insn)
+static bool is_interrupt(const struct insn *insn)
 {
-    const bool interrupts = insn->op == OP_INTN || insn->op == OP_INTO || insn->op == OP_INT3;
-    return !(interrupts && !(vcpu->eflags & FL_TF)) && vcpu->int_shadow != SHADOW_MOV_SS;
+    return insn->op == OP_INTN || insn->op == OP_INTO || insn->op == OP_INT3;
 }
 
 /* Execute one instruction in the emulator. False: it does not know it, and nothing was done. */
@@ -109,7 +106,7 @@ static bool emulate_one(struct vcpu *vcpu, struct insn *insn, struct exit *exit)
     case EMU_DONE:
         exit->reason = EXIT_NONE;
         vmx_of(vcpu)->exit_eip = vcpu->eip; /* no step is due for having moved on */
-        if (single_step && traps_when_stepped(vcpu, insn))
+        if (single_step && traps_when_stepped(vcpu, is_interrupt(insn)))
             raise_debug(vcpu, DR6_BS, exit);
         break;
     case EMU_EXIT:

@@ -27,6 +27,13 @@ enum emu_result {
 enum emu_result emulate(struct vcpu *vcpu, const struct insn *insn, struct exit *exit);
 
 /*
+ * emulate() has completed an instruction that was begun with TF: does #DB follow at once?
+ * interrupt: it was INT n, INT3 or INTO. Not when one was delivered, which clears TF (INTO may not
+ * have been), nor after a load of SS (SDM vol. 3A section 6.8.3).
+ */
+bool traps_when_stepped(const struct vcpu *vcpu, bool interrupt);
+
+/*
  * Fetch and decode the instruction at CS:EIP as the guest would.
  * Returns true; or false with *exit = EXIT_EXCEPTION (#PF, #GP or #UD of the fetch).
  * Looks only (sets no accessed bits).

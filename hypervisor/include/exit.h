@@ -105,4 +105,11 @@ struct exit {
     };
 };
 
+/* The guest broke a rule: reason is one sentence for the person at the console. */
+static inline void exit_kill(struct exit *exit, const char *reason)
+{
+    exit->reason = EXIT_KILL;
+    exit->kill.reason = reason;
+}
+
 #endif
