@@ -227,12 +227,22 @@ static void dev_mark(void *opaque, uint32_t value)
     }
 }
 
+static void dev_mode_ask(void *opaque, uint32_t value)
+{
+    vm_switch_ask_number(opaque, value);
+}
+
+static uint32_t dev_mode_answer(void *opaque)
+{
+    return vm_switch_answer(opaque);
+}
+
 /* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
 static void check_options(void)
 {
     static const char *const known[] = {
         "mode=",   "mem=",  "disk=",   "virtio=", "umip=",  "paging=",
-        "nested=", "scan=", "report=", "pv=",     "check=", "break="};
+        "nested=", "scan=", "report=", "pv=",     "check=", "break=",  "switch="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -247,7 +257,7 @@ static void check_options(void)
                 text[n] = 0;
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
                    "virtio=on|off, paging=nested|shadow, nested=2m|4k, scan=on|off, "
-                   "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE",
+                   "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE, switch=MODE@MS,...",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -342,6 +352,8 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb, bool virtio)
         .rtc_seconds = dev_rtc_seconds,
         .unknown_port = dev_unknown_port,
         .mark = dev_mark,
+        .mode_ask = dev_mode_ask,
+        .mode_answer = dev_mode_answer,
         .disk_written = dev_disk_written,
         .disk_flush = dev_disk_flush,
         .ram = dev_ram,
@@ -360,7 +372,7 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb, bool virtio)
                mb, pages_available() / 256);
     vm->ram = hpa_to_ptr(vm->ram_hpa);
     vm->vga_hpa = VGA_TEXT_GPA;
-    vm->options = cmdline;
+    vm->options = vm->base_options = cmdline;
     devices_init(&vm->dev, &host, vm->ram_size, disk0.bytes, disk0.sectors);
     if (virtio)
         devices_add_virtio(&vm->dev);
@@ -427,6 +439,9 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     const struct vmm_mode *mode = choose_mode();
     bool virtio = mode->virtio && mode->virtio(cmdline);
     const char *why = option_switch(cmdline, "virtio", &virtio);
+    if (why)
+        refuse("%s", why);
+    why = switch_plan_read(cmdline);
     if (why)
         refuse("%s", why);
     boot_date = read_clock();

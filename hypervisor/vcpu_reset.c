@@ -36,7 +36,7 @@ void vcpu_reset(struct vcpu *vcpu)
     vcpu->pat = PAT_AT_RESET;
     vcpu->apic_base = APIC_BASE_AT_RESET;
     vcpu->int_shadow = 0;
-    vcpu->halted = false;
+    vcpu->halted = vcpu->iterated = vcpu->step_due = false;
     vcpu->pending = (struct event){.kind = EVENT_NONE};
     vcpu->dirty = DIRTY_ALL;
 }

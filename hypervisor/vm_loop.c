@@ -78,7 +78,9 @@ static void do_host_work(struct vm *vm)
         devices_key_in(&vm->dev, (uint8_t)code);
     }
     devices_tick(&vm->dev);
-    host_timer_set(devices_deadline(&vm->dev));
+    switch_plan_turn(vm, host_now_ns());
+    const uint64_t devices = devices_deadline(&vm->dev), plan = switch_plan_deadline(vm);
+    host_timer_set(plan < devices ? plan : devices);
 }
 
 static void inject_irq(struct vcpu *vcpu)
@@ -103,10 +105,15 @@ void vm_run(struct vm *vm)
 {
     struct vcpu *vcpu = &vm->vcpu;
     struct exit exit;
-    host_work = true;
+    host_work = vm->started = true;
     while (!vm->stopped) {
         if (host_work)
             do_host_work(vm);
+        if (vm->switching.to) {
+            vm_switch_turn(vm);
+            if (host_work) /* a mode that starts may let the host's interrupts in */
+                continue;
+        }
         inject_irq(vcpu);
         if (vcpu->halted) {
             if (!(vcpu->eflags & FL_IF))

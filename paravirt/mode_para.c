@@ -31,6 +31,22 @@ static void publish_clock(struct para *para)
     para->clock_offset = vcpu->tsc_offset;
 }
 
+/* A guest that has run in another mode: its stacks may hold addresses in the middle of sites. */
+static const char *join(struct sw *sw, const struct patcher *patcher)
+{
+    struct event ignored;
+    sw->watch_iret = true;
+    switch (pv_finish_site(sw->vcpu, patcher, &ignored)) {
+    case PV_HALFWAY_FAULT:
+        return "the guest is in the middle of a site, and its stack is not there";
+    case PV_HALFWAY_HLT:
+        sw->vcpu->halted = true;
+        return NULL;
+    default:
+        return NULL;
+    }
+}
+
 static const char *policy_attach(struct sw *sw)
 {
     static char why[200];
@@ -43,6 +59,8 @@ static const char *policy_attach(struct sw *sw)
         error = patcher_open(&para->patcher, sw->vcpu->vm, why, sizeof(why));
     if (!error)
         error = pv_sites_open(para);
+    if (!error && sw->vcpu->vm->started)
+        error = join(sw, &para->patcher);
     if (error) {
         page_free(para);
         return error;
@@ -54,6 +72,7 @@ static const char *policy_attach(struct sw *sw)
     sw->kernel_flags = &para->patcher.shared->virtual_flags;
     sw->kernel_cr2 = &para->patcher.shared->cr2;
     sw->short_ways = para->features & PV_FEATURE_SHORT;
+    para->patcher.shared->queue_count = 0;
     patcher_apply(&para->patcher, sw->vcpu->vm, para->features);
     para->patcher.shared->clock_version &= ~1u;
     publish_clock(para);
@@ -63,6 +82,7 @@ static const char *policy_attach(struct sw *sw)
 
 static void policy_detach(struct sw *sw)
 {
+    pv_drain(para_of(sw));
     pv_fast_close();
     pv_sites_close(para_of(sw));
     patcher_undo(&para_of(sw)->patcher, sw->vcpu->vm);
@@ -131,12 +151,6 @@ static void settle(struct sw *sw)
     pv_catch_up(para_of(sw));
 }
 
-/* What POPF changes at CPL 0 (SDM vol. 2B, POPF), but for TF, whose trap belongs behind the site.
- */
-#define KERNEL_MAY_POP                                                                             \
-    (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID | FL_IF |       \
-     FL_IOPL)
-
 static void exit_io(struct vcpu *vcpu, struct exit *exit, bool in, uint8_t size)
 {
     exit->reason = EXIT_IO;
@@ -193,7 +207,8 @@ static void hypercall(struct sw *sw, uint32_t number, struct exit *exit)
         vcpu->gpr[GPR_EAX] = vcpu->eflags;
         break;
     case PV_OP_POPF:
-        vcpu->eflags = (vcpu->eflags & ~KERNEL_MAY_POP) | (vcpu->gpr[GPR_EAX] & KERNEL_MAY_POP);
+        vcpu->eflags =
+            (vcpu->eflags & ~PV_KERNEL_MAY_POP) | (vcpu->gpr[GPR_EAX] & PV_KERNEL_MAY_POP);
         break;
     case PV_OP_STI_HLT:
         vcpu->eflags |= FL_IF;
@@ -260,8 +275,20 @@ static void iret_call(struct sw *sw, struct exit *exit)
                                      .opcode = 0xCF};
     para_of(sw)->hypercalls[PV_OP_IRET]++;
     sw->vcpu->eip -= iret.len;
-    if (emulate(sw->vcpu, &iret, exit) == EMU_DONE)
-        exit->reason = EXIT_PV_IRET;
+    if (emulate(sw->vcpu, &iret, exit) != EMU_DONE)
+        return;
+    exit->reason = EXIT_PV_IRET;
+    switch (pv_finish_site(sw->vcpu, &para_of(sw)->patcher, &exit->exception.event)) {
+    case PV_HALFWAY_HLT:
+        exit->reason = EXIT_HLT;
+        exit->insn_len = 0;
+        break;
+    case PV_HALFWAY_FAULT:
+        exit->reason = EXIT_EXCEPTION;
+        break;
+    default:
+        break;
+    }
 }
 
 /* A site that was patched to be counted: do what it stands for. */
@@ -358,6 +385,18 @@ static void para_irq_window(struct vcpu *vcpu, bool on)
         sw->step = STEP_SHADOW;
 }
 
+/* The sites can be put back only while the guest is in none of them, nor in a stub: that is a few
+ * steps away. */
+static const char *para_stays(struct vcpu *vcpu)
+{
+    struct sw *sw = sw_of(vcpu);
+    if (at_safe_point(vcpu))
+        return sw_stays(vcpu);
+    if (sw->step == STEP_NONE)
+        sw->step = STEP_SHADOW;
+    return "the guest is in the middle of a patched site";
+}
+
 /* The engine and hypercall() have done their work before the exit is reported. */
 static void para_handle(struct vcpu *vcpu, struct exit *exit)
 {
@@ -413,6 +452,8 @@ const struct vmm_mode mode_para = {
     .what = "paravirtualization: the guest's own sites patched into hypercalls",
     .virtio = has_virtio,
     .supported = sw_supported,
+    .refuses = sw_refuses,
+    .stays = para_stays,
     .attach = para_attach,
     .detach = sw_detach,
     .sync = sw_sync,

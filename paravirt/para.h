@@ -60,6 +60,22 @@ int32_t pv_service(struct para *para, uint32_t number, uint32_t eax, uint32_t ed
 void pv_drain(struct para *para);
 void pv_catch_up(struct para *para);
 
+/* --- halfway.c --- */
+
+/*
+ * Does the guest's kernel stand in the middle of a site? Then do what is left of it: FINISHED, or
+ * HLT (what was left is a HLT: EIP is behind it, and the CPU is to halt), or FAULT (nothing was
+ * done, *fault is for the guest).
+ */
+enum pv_halfway { PV_NOT_HALFWAY, PV_FINISHED, PV_HALFWAY_HLT, PV_HALFWAY_FAULT };
+enum pv_halfway pv_finish_site(struct vcpu *vcpu, const struct patcher *p, struct event *fault);
+
+/* What POPF changes at CPL 0 (SDM vol. 2B, POPF), but for TF, whose trap belongs behind the site.
+ */
+#define PV_KERNEL_MAY_POP                                                                          \
+    (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_DF | FL_OF | FL_NT | FL_AC | FL_ID | FL_IF |       \
+     FL_IOPL)
+
 /* --- switches --- */
 
 /* Read "pv=-sti,-mmu,count,..." from the VMM's options. Returns NULL, or a sentence. */

@@ -374,8 +374,7 @@ void patcher_apply(struct patcher *p, struct vm *vm, uint32_t features)
     p->shared->patched_sites = p->patched;
 }
 
-/* The site that eip is in the middle of, or NULL. */
-static const struct pv_site *site_around(const struct patcher *p, uint32_t eip)
+const struct pv_site *patcher_site_around(const struct patcher *p, uint32_t eip)
 {
     for (uint32_t i = 0; i < p->site_count; i++) {
         if (eip - p->sites[i].gva - 1 < PV_SITE_LEN - 1)
@@ -386,20 +385,25 @@ static const struct pv_site *site_around(const struct patcher *p, uint32_t eip)
 
 bool patcher_safe_point(const struct patcher *p, uint32_t eip)
 {
-    return eip - p->note.hypercall_page >= PAGE_SIZE && !site_around(p, eip);
+    return eip - p->note.hypercall_page >= PAGE_SIZE && !patcher_site_around(p, eip);
 }
 
 uint32_t patcher_behind_call(const struct patcher *p, uint32_t eip)
 {
-    const struct pv_site *site = site_around(p, eip);
+    const struct pv_site *site = patcher_site_around(p, eip);
     return site && eip == site->gva + CALL_LEN ? site->gva + PV_SITE_LEN : eip;
 }
+
+/* mov eax, PV_E_UNKNOWN; ret: for a guest that is on its way to a service when the mode changes. */
+static const uint8_t no_service[] = {0xB8, 0xFF, 0xFF, 0xFF, 0xFF, 0xC3};
+_Static_assert(PV_E_UNKNOWN == -1, "the operand of no_service");
 
 void patcher_undo(struct patcher *p, struct vm *vm)
 {
     for (uint32_t i = 0; i < p->site_count; i++)
         pv_plain_bytes(p->sites[i].op, kernel_bytes(vm, p->sites[i].gva, PV_SITE_LEN));
     memset(p->hypercall_page, 0xCC, PAGE_SIZE);
+    memcpy(p->hypercall_page, no_service, sizeof(no_service));
     p->patched = 0;
     p->shared->version = 0;
     p->shared->patched_sites = 0;

@@ -53,12 +53,15 @@ void patcher_apply(struct patcher *p, struct vm *vm, uint32_t features);
  */
 bool patcher_safe_point(const struct patcher *p, uint32_t eip);
 
+/* The site that eip is in the middle of, or NULL. */
+const struct pv_site *patcher_site_around(const struct patcher *p, uint32_t eip);
+
 /* Where a patched call returns to at eip: behind the site's NOP. Other addresses are returned as
  * they are. */
 uint32_t patcher_behind_call(const struct patcher *p, uint32_t eip);
 
-/* Put every site back as it was, and empty the hypercall page. At a safe point only, as
- * patcher_apply() on a guest that runs already. */
+/* Put every site back as it was, and empty the hypercall page: services answer PV_E_UNKNOWN. At a
+ * safe point only, as patcher_apply() on a guest that runs already. */
 void patcher_undo(struct patcher *p, struct vm *vm);
 
 /* Do all sites hold their plain instruction? NULL, or one sentence in why[]. */

@@ -103,11 +103,28 @@ const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
     return NULL;
 }
 
+const char *sw_refuses(const struct vcpu *vcpu)
+{
+    if (!(vcpu->cr0 & CR0_PE))
+        return "the guest is in real mode, which software modes do not run";
+    return vcpu->eflags & FL_VM
+               ? "the guest is in virtual-8086 mode, which software modes do not run"
+               : NULL;
+}
+
+/* A triple fault is no state of the vCPU: the loop hears of it at the next entry. */
+const char *sw_stays(struct vcpu *vcpu)
+{
+    return sw_of(vcpu)->triple_fault ? "the guest ends with a triple fault" : NULL;
+}
+
+/* The CPU's control registers as the VMM started with them. */
 static void unload(struct sw *sw)
 {
     sw_fast_close(sw);
     write_cr3(host_cr3());
-    write_cr4(read_cr4() & ~(CR4_UMIP | CR4_TSD | CR4_DE));
+    write_cr0(read_cr0() & ~(CR0_MP | CR0_EM | CR0_TS));
+    write_cr4(read_cr4() & ~(CR4_UMIP | CR4_TSD | CR4_DE | CR4_OSFXSR | CR4_OSXMMEXCPT));
     lgdt((uint32_t)host_gdt, HOST_GDT_LIMIT);
     sw->loaded = false;
 }
@@ -115,6 +132,7 @@ static void unload(struct sw *sw)
 void sw_detach(struct vcpu *vcpu)
 {
     struct sw *sw = sw_of(vcpu);
+    sw_fast_count(sw);
     sw_step_end(sw);
     if (sw->policy->detach)
         sw->policy->detach(sw);
@@ -193,8 +211,8 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
                             "not run";
         return;
     }
-    if (sw->step_due) {
-        sw->step_due = false;
+    if (vcpu->step_due) {
+        vcpu->step_due = false;
         vcpu->dr[6] |= DR6_BS;
         exit->reason = EXIT_EXCEPTION;
         exit->exception.event = (struct event){.kind = EVENT_EXCEPTION, .vector = VEC_DB};
@@ -239,7 +257,7 @@ void sw_inject(struct vcpu *vcpu, const struct event *event)
 {
     struct sw *sw = sw_of(vcpu);
     sw_step_end(sw);
-    sw->step_due = false;
+    vcpu->step_due = false;
     sw->bounces++;
     if (!deliver_event(vcpu, event))
         sw->triple_fault = true;
@@ -251,7 +269,7 @@ bool sw_can_take_irq(struct vcpu *vcpu)
 {
     const struct sw *sw = sw_of(vcpu);
     /* The trap of a single-stepped HLT waits for what wakes the CPU. */
-    const bool step_first = sw->step_due && !vcpu->halted;
+    const bool step_first = vcpu->step_due && !vcpu->halted;
     return (vcpu->eflags & FL_IF) && !vcpu->int_shadow && sw->step != STEP_WRITE &&
            sw->step != STEP_READ && !step_first;
 }

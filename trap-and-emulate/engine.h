@@ -64,6 +64,7 @@ struct sw {
     void *policy_state;
 
     bool short_ways;        /* fast.h may serve this guest */
+    bool watch_iret;        /* the policy must see every IRET of the kernel to itself */
     uint32_t *kernel_flags; /* where EFLAGS.IF and IOPL of the guest kernel are while it runs */
     uint32_t *kernel_cr2;   /* where it reads CR2, if not in the vCPU */
 
@@ -101,7 +102,6 @@ struct sw {
     bool reading;    /* a trap site is open (scan_open()), and DS is the guest's CS */
     gva_t read_site; /* that one */
 
-    bool step_due; /* the guest single-steps, and the VMM executed its instruction: #DB is next */
     bool triple_fault;
     bool umip; /* CR4.UMIP is on: SGDT SIDT SLDT STR SMSW trap by themselves */
     uint64_t bounces;
@@ -136,6 +136,8 @@ void sw_irq_window(struct vcpu *vcpu, bool on);
 void sw_tlb_flush(struct vcpu *vcpu, gva_t gva);
 void sw_tlb_flush_all(struct vcpu *vcpu, bool global_too);
 bool sw_supported(const char **why);
+const char *sw_refuses(const struct vcpu *vcpu);
+const char *sw_stays(struct vcpu *vcpu);
 int sw_stats(struct vcpu *vcpu, char *buf, unsigned size);
 
 /* classify.c: what a trap at CPL 3 means. Fills *exit. */

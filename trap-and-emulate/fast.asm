@@ -227,7 +227,7 @@ fast_iret:
         mov [FAST(USER_FLAGS)], eax
         jmp .flags
 .kernel:
-        cmp ecx, [FAST(KERNEL_CS)]
+        cmp ecx, [FAST(IRET_CS)]
         jne fast_abort
         mov ecx, [ss:eax]
         mov [esp + S_EIP + 4], ecx

@@ -21,7 +21,7 @@ _Static_assert(AT(user_flags) == 80 && AT(pf_error) == 84 && AT(count_flags) == 
 _Static_assert(AT(count_iret) == 92 && AT(count_soft_int) == 96, "fast.inc");
 _Static_assert(AT(count_exception) == 100 && AT(count_fill) == 104, "fast.inc");
 _Static_assert(AT(count_cr) == 108 && AT(cold) == 112 && AT(handled) == 116, "fast.inc");
-_Static_assert(AT(flags) == 120, "fast.inc");
+_Static_assert(AT(flags) == 120 && AT(iret_cs) == 124, "fast.inc");
 _Static_assert(AT(gate) == 256 && AT(bp_site) == 8448 && AT(gp_site) == 24832, "fast.inc");
 _Static_assert(sizeof(struct fast_gate) == 32 && sizeof(struct fast_site) == 16, "fast.inc");
 _Static_assert(FL_NATIVE == 0x244CD5, "stub.inc");
@@ -156,6 +156,7 @@ static bool learn_level(struct sw *sw)
         sw_fast.user_ss = ss->selector;
     } else {
         sw_fast.kernel_cs = cs->selector;
+        sw_fast.iret_cs = sw->watch_iret ? UINT32_MAX : cs->selector;
         sw_fast.ss0 = ss->selector;
         sw_fast_forget_tables(); /* gates lead to the old one */
     }

@@ -78,6 +78,7 @@ struct sw_fast {
     uint32_t cold;   /* where the kernel's stack had no shadow, | 1; 0: nowhere */
     bool handled;    /* lean code has done what there was to do: no exit is left to classify */
     uint32_t *flags; /* sw->kernel_flags */
+    uint32_t iret_cs; /* kernel_cs, when IRET of the kernel to itself may go the short way */
 
     /* From here on only C looks. */
     struct sw *sw; /* whose state this is */

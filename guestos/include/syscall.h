@@ -43,6 +43,7 @@
     X(PROCINFO, procinfo)     /* (index, struct procinfo *) */                                     \
     X(SYSINFO, sysinfo)       /* (struct sysinfo *) */                                             \
     X(HVINFO, hvinfo)         /* (struct hvinfo *) */                                              \
+    X(HVMODE, hvmode)         /* (a wish of hvmode.h, or 0: none) the answer of hvmode.h */        \
     X(MARK, mark)             /* (value) to the port of mark.h */                                  \
     X(KBENCH, kbench)         /* (enum kbench_op, n, struct kbench *) */                           \
     X(POWEROFF, poweroff)     /* (status 0..127) does not return */

@@ -1,7 +1,7 @@
 /*
  * Time: the timer's ticks, the TSC measured against them, and the date of the CMOS clock (MC146818
  * data sheet). A VMM may offer better: its own clock, and a timer that fires when it is needed
- * instead of all the time (pv_abi.h).
+ * instead of all the time (pv_abi.h); it may come and go while this kernel runs.
  */
 #include "kernel.h"
 #include "sensitive.h"
@@ -28,10 +28,22 @@ bool clock_start(void)
     if (!pv_has(PV_HAS_TIMER) || !pv_has(PV_HAS_CLOCK))
         return false;
     pv_clock(&clock);
-    tick_length = clock.tsc_khz * (1000 / TICKS_PER_SECOND);
+    const uint32_t length = clock.tsc_khz * (1000 / TICKS_PER_SECOND);
     tick_tsc = rdtsc();
-    pv_timer(tick_tsc + tick_length, IRQ_BASE);
+    if (pv_timer(tick_tsc + length, TIMER_VECTOR) != PV_OK)
+        return false;
+    tick_length = length;
     return true;
+}
+
+/* The VMM's timer at the n-th tick from the last one; where it is gone the 8254 goes on. */
+static void set_timer(uint32_t n)
+{
+    if (pv_timer(tick_tsc + (uint64_t)n * tick_length, TIMER_VECTOR) == PV_OK)
+        return;
+    tick_length = 0;
+    timer_init();
+    irq_open(0);
 }
 
 /* Count the ticks that are over; nobody sleeps for as long as 32 bits of the TSC. */
@@ -42,32 +54,38 @@ static void catch_up(void)
     tick_tsc += (uint64_t)n * tick_length;
 }
 
-bool clock_tick(void)
+void clock_vmm_tick(void)
 {
-    if (tick_length) {
-        catch_up();
-        pv_timer(tick_tsc + tick_length, IRQ_BASE);
-        return false;
-    }
+    if (!tick_length)
+        return; /* asked for before the 8254 took over */
+    catch_up();
+    set_timer(1);
+}
+
+void clock_tick(void)
+{
+    if (tick_length)
+        return; /* on its way before the VMM's timer took over */
     ticks++;
     if (!first_tsc) {
         first_tsc = rdtsc();
         first_tick = ticks;
     }
-    return true;
+    if (clock_start())
+        irq_close(0);
 }
 
 void clock_sleep(uint32_t n)
 {
     if (tick_length)
-        pv_timer(tick_tsc + (uint64_t)n * tick_length, IRQ_BASE);
+        set_timer(n);
 }
 
 void clock_wake(void)
 {
     if (tick_length) {
         catch_up();
-        pv_timer(tick_tsc + tick_length, IRQ_BASE);
+        set_timer(1);
     }
 }
 

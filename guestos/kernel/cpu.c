@@ -20,7 +20,7 @@ static union {
 } task PAGE_OF_ITS_OWN;
 
 #define GDT_ENTRIES 6
-#define STUBS 48
+#define STUBS 49 /* exceptions, the PICs' lines, and the VMM's timer */
 extern const uint32_t trap_stubs[STUBS + 1];
 
 #define FLAT(access) (0x00CF00000000FFFFull | (uint64_t)(access) << 40)
@@ -88,6 +88,12 @@ void irq_open(unsigned irq)
     port_out8(mask, port_in8(mask) & (uint8_t) ~(1u << (irq & 7)));
 }
 
+void irq_close(unsigned irq)
+{
+    const uint16_t mask = (irq < 8 ? PIC1 : PIC2) + 1;
+    port_out8(mask, port_in8(mask) | (uint8_t)(1u << (irq & 7)));
+}
+
 void irq_end(unsigned irq)
 {
     if (irq >= 8)
@@ -114,7 +120,7 @@ bool irq_spurious(unsigned irq)
     return true;
 }
 
-static void timer_init(void)
+void timer_init(void)
 {
     const uint32_t divisor = 1193182 / TICKS_PER_SECOND;
     port_out8(0x43, 0x34);

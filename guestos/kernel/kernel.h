@@ -134,9 +134,12 @@ struct trap_frame {
 void cpu_init(void);
 void cpu_set_kernel_stack(uint32_t esp0); /* for the next trap from user mode */
 void irq_open(unsigned irq);              /* from now on it may interrupt */
+void irq_close(unsigned irq);             /* no longer */
 void irq_end(unsigned irq);
+void timer_init(void); /* the 8254: IRQ 0, TICKS_PER_SECOND */
 bool irq_spurious(unsigned irq); /* true: no interrupt, and no irq_end() is due */
 #define IRQ_BASE 32
+#define TIMER_VECTOR 48 /* the VMM's timer, behind the PICs' lines */
 
 /* trap.c */
 extern volatile uint32_t ticks;   /* since boot, TICKS_PER_SECOND */
@@ -145,7 +148,8 @@ void trap_return(void);           /* not a function: where a new process begins 
 
 /* clock.c */
 bool clock_start(void);       /* with the VMM's timer; false: there is none */
-bool clock_tick(void);        /* true: the PIC's interrupt needs its end */
+void clock_tick(void);        /* the 8254's interrupt */
+void clock_vmm_tick(void);    /* that of the VMM's timer */
 void clock_sleep(uint32_t n); /* nothing to do for n ticks, if nothing else interrupts */
 void clock_wake(void);        /* it did, or they are over */
 uint32_t clock_tsc_khz(void); /* measured since boot; 0: too early */
@@ -306,7 +310,8 @@ struct pv_clock {
     uint64_t tsc_base;
 };
 void pv_clock(struct pv_clock *clock);
-void pv_timer(uint64_t tsc, uint32_t vector); /* interrupt once, then */
+/* Interrupt once, then. PV_OK, or PV_E_UNKNOWN: there is no VMM (any more) that does. */
+int32_t pv_timer(uint64_t tsc, uint32_t vector);
 int32_t pv_null_call(void);                   /* only if pv_active(): 0 */
 
 static inline uint64_t rdtsc(void)

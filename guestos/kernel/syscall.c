@@ -1,5 +1,6 @@
 /* The system calls: check the arguments, call the part that does the work. */
 #include "kernel.h"
+#include "hvmode.h"
 #include "mark.h"
 #include "sensitive.h"
 
@@ -309,6 +310,17 @@ static int sys_hvinfo(struct trap_frame *tf)
     struct hvinfo info;
     virt_probe(&info);
     return copy_to_user(A1, &info, sizeof(info)) ? 0 : E_FAULT;
+}
+
+/* Without a VMM that knows the port: E_NOENT. */
+static int sys_hvmode(struct trap_frame *tf)
+{
+    if (A1 & ~(uint32_t)HVMODE_ASKED)
+        return E_INVAL;
+    if (A1)
+        port_out32(HVMODE_PORT, A1);
+    const uint32_t answer = port_in32(HVMODE_PORT);
+    return answer == UINT32_MAX ? E_NOENT : (int)answer;
 }
 
 static int sys_mark(struct trap_frame *tf)

@@ -67,6 +67,12 @@ static void exception(struct trap_frame *tf)
           tf->ebp);
 }
 
+static void time_passed(void)
+{
+    wake_sleepers();
+    disk_timer();
+}
+
 static void interrupt(unsigned irq)
 {
     if (irq_spurious(irq))
@@ -74,11 +80,8 @@ static void interrupt(unsigned irq)
     if (irq)
         idle_ends();
     if (irq == 0) {
-        const bool from_pic = clock_tick();
-        wake_sleepers();
-        disk_timer();
-        if (!from_pic)
-            return;
+        clock_tick();
+        time_passed();
     } else if (irq == 1) {
         keyboard_interrupt();
     } else if (irq == 4) {
@@ -98,6 +101,9 @@ void trap(struct trap_frame *tf)
         syscall(tf);
     } else if (tf->vector < EXCEPTIONS) {
         exception(tf);
+    } else if (tf->vector == TIMER_VECTOR) {
+        clock_vmm_tick();
+        time_passed();
     } else {
         interrupt(tf->vector - IRQ_BASE);
     }
@@ -105,7 +111,7 @@ void trap(struct trap_frame *tf)
         return;
     if (current->killed)
         process_exit(-1);
-    if (tf->vector == IRQ_BASE) {
+    if (tf->vector == IRQ_BASE || tf->vector == TIMER_VECTOR) {
         yield();
         if (current->killed)
             process_exit(-1);

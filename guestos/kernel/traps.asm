@@ -36,7 +36,7 @@ stub_%1:
 %endmacro
 
 %assign v 0
-%rep 48
+%rep 49
         STUB v
 %assign v v + 1
 %endrep
@@ -87,7 +87,7 @@ section .rodata
 align 4
 trap_stubs:
 %assign v 0
-%rep 48
+%rep 49
         dd stub_ %+ v
 %assign v v + 1
 %endrep

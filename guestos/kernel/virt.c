@@ -63,9 +63,12 @@ int32_t pv_null_call(void)
     return call(PV_CALL_NULL, 0, 0, 0);
 }
 
-void pv_timer(uint64_t tsc, uint32_t vector)
+/* Should the VMM withdraw between the question and the call, the page answers. */
+int32_t pv_timer(uint64_t tsc, uint32_t vector)
 {
-    call(PV_CALL_TIMER, (uint32_t)tsc, (uint32_t)(tsc >> 32), vector);
+    if (!pv_has(PV_HAS_TIMER))
+        return PV_E_UNKNOWN;
+    return call(PV_CALL_TIMER, (uint32_t)tsc, (uint32_t)(tsc >> 32), vector);
 }
 
 #define HYPERVISOR_PRESENT 0x80000000u

@@ -319,6 +319,9 @@ static bool arguments(struct call *call)
         call->b = one_in(4) ? call->b | 0x80000000 : below(50);
         call->c = some_pointer();
         return true;
+    case SYS_HVMODE: /* no wish that would be granted */
+        call->a |= 0x400;
+        return true;
     case SYS_POWEROFF:
         call->a |= 128;
         return true;

@@ -98,10 +98,16 @@ static void control_area(struct svm *svm)
 
 /* A guest that single-steps must trap after each instruction, also one that the VMM completed
  * (APM vol. 2 section 13.1.1.2): the trap is ours to raise then. */
-static bool step_due(struct vcpu *vcpu)
+static bool stepped(const struct vcpu *vcpu)
 {
-    return (vcpu->eflags & FL_TF) && !vcpu->halted &&
-           (vcpu->eip != svm_of(vcpu)->exit_eip || vcpu->iterated);
+    return (vcpu->eflags & FL_TF) &&
+           (vcpu->eip != svm_of(vcpu)->exit_eip || vcpu->iterated || vcpu->step_due);
+}
+
+/* The trap of a single-stepped HLT waits for what wakes the CPU. */
+static bool step_due(const struct vcpu *vcpu)
+{
+    return stepped(vcpu) && !vcpu->halted;
 }
 
 static void raise_step(struct vcpu *vcpu)
@@ -165,7 +171,7 @@ static void enter_guest(struct vcpu *vcpu)
     vcpu->eflags = (uint32_t)v->rflags;
     vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
     vcpu->pending.kind = EVENT_NONE;
-    vcpu->iterated = false;
+    vcpu->iterated = vcpu->step_due = false;
 }
 
 /*
@@ -248,6 +254,7 @@ static void record_features(const struct svm *svm)
 
 static const char *svm_attach(struct vcpu *vcpu)
 {
+    static bool told;
     struct svm *svm = page_alloc();
     if (!svm)
         return "too little memory for the mode's state";
@@ -283,7 +290,9 @@ static const char *svm_attach(struct vcpu *vcpu)
         free_all(svm);
         return why;
     }
-    record_features(svm);
+    if (!told) /* and not again when a guest comes back */
+        record_features(svm);
+    told = true;
     svm->entries = 0;
     svm->ways = svm->watched ? svm_no_ways : svm_short_ways;
     svm->next_rip = has_next_rip();
@@ -296,6 +305,7 @@ static const char *svm_attach(struct vcpu *vcpu)
 static void svm_detach(struct vcpu *vcpu)
 {
     svm_store(vcpu);
+    vcpu->step_due = stepped(vcpu);
     svm_switch_off();
     free_all(svm_of(vcpu));
     vcpu->backend = NULL;

@@ -16,6 +16,10 @@ static uint16_t vmcb_attr(uint32_t attr)
     return (uint16_t)((attr & 0xFF) | (attr >> 4 & 0xF00));
 }
 
+/* A loaded task register is that of a busy TSS. Not all CPUs say so in the VMCB, and QEMU 7.2 stops
+ * at the next change of stacks when VMRUN has loaded a busy one. */
+#define TSS_BUSY (SYS_TSS16_BUSY & ~SYS_TSS16_AVAIL)
+
 static void store_segment(struct vcpu *vcpu, const struct vmcb *vmcb, enum sreg reg, int slot)
 {
     const struct vmcb_segment *v = &vmcb->seg[slot];
@@ -27,6 +31,8 @@ static void store_segment(struct vcpu *vcpu, const struct vmcb *vmcb, enum sreg 
     s->limit = v->limit;
     s->base = (uint32_t)v->base;
     /* The CPL is the DPL of SS for the canonical state; AMD keeps it in a field of its own. */
+    if (reg == SREG_TR)
+        s->attr |= TSS_BUSY;
     if (reg == SREG_SS)
         s->attr = (s->attr & ~SEG_DPL) | (uint32_t)vmcb->cpl << SEG_DPL_SHIFT;
 }
@@ -40,6 +46,8 @@ static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
         v->attr = vmcb_attr(s->attr);
         v->limit = s->limit;
         v->base = s->base;
+        if (segments[i].reg == SREG_TR)
+            v->attr &= (uint16_t)~TSS_BUSY;
     }
     vmcb->cpl = (uint8_t)vcpu_cpl(vcpu);
 }

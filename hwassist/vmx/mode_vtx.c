@@ -99,6 +99,7 @@ static const char *build(struct vmx *vmx, struct vm *vm)
 
 static const char *vtx_attach(struct vcpu *vcpu)
 {
+    static bool told;
     struct vmx *vmx = page_alloc();
     if (!vmx)
         return "too little memory for the mode's state";
@@ -108,7 +109,9 @@ static const char *vtx_attach(struct vcpu *vcpu)
         return why;
     }
     vmx_setup(vmx);
-    vmx_controls_walk(&vmx->controls, record_feature);
+    if (!told) /* and not again when a guest comes back */
+        vmx_controls_walk(&vmx->controls, record_feature);
+    told = true;
     vmx->exit_eip = vcpu->eip;
     vcpu->backend = vmx;
     vcpu->dirty = DIRTY_ALL;
@@ -121,11 +124,25 @@ static void vtx_sync(struct vcpu *vcpu)
     vmx_store(vcpu);
 }
 
+/* We stepped over an instruction while TF was set: the guest's #DB comes first. */
+static bool stepped(const struct vcpu *vcpu)
+{
+    return (vcpu->eflags & FL_TF) &&
+           (vcpu->eip != vmx_of(vcpu)->exit_eip || vcpu->iterated || vcpu->step_due);
+}
+
+/* The trap of a single-stepped HLT waits for what wakes the CPU. */
+static bool step_due(const struct vcpu *vcpu)
+{
+    return stepped(vcpu) && !vcpu->halted;
+}
+
 /* An event not delivered yet is in vcpu->pending, and goes with it. */
 static void vtx_detach(struct vcpu *vcpu)
 {
     struct vmx *vmx = vmx_of(vcpu);
     vtx_sync(vcpu);
+    vcpu->step_due = stepped(vcpu);
     vmx_close(vmx);
     free_tables(vmx);
     page_free(vmx);
@@ -139,13 +156,6 @@ static void vtx_inject(struct vcpu *vcpu, const struct event *event)
         vcpu->dirty |= DIRTY_CR2;
     }
     vcpu->pending = *event;
-}
-
-/* We stepped over an instruction while TF was set: the guest's #DB comes first. */
-static bool step_due(const struct vcpu *vcpu)
-{
-    return (vcpu->eflags & FL_TF) && !vcpu->halted &&
-           (vcpu->eip != vmx_of(vcpu)->exit_eip || vcpu->iterated);
 }
 
 static bool vtx_can_take_irq(struct vcpu *vcpu)
@@ -279,7 +289,7 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     vmx->entries += 1 + vmx->short_entries;
     vmx->short_entries = 0;
     vcpu->pending.kind = EVENT_NONE;
-    vcpu->iterated = false;
+    vcpu->iterated = vcpu->step_due = false;
     vcpu->gpr[GPR_ESP] = vmcs_read(VMCS_GUEST_ESP);
     vcpu->eip = vmx->exit_eip = vmcs_read(VMCS_GUEST_EIP);
     vcpu->eflags = vmx_flags_out(vmx, vcpu->eflags, vmcs_read(VMCS_GUEST_EFLAGS));

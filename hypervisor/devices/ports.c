@@ -335,6 +335,8 @@ static NOINLINE uint32_t wide_in(struct devices *dev, uint16_t port, unsigned si
 {
     const enum owner first = owner_of(port, size);
     uint32_t value = 0;
+    if (size == 4 && port == PORT_MODE)
+        return dev->host.mode_answer(dev->host.opaque);
     if (is_disk_data(port, size)) {
         devices_in_bytes(dev, port, &value, size);
         return value;
@@ -361,6 +363,10 @@ static NOINLINE void wide_out(struct devices *dev, uint16_t port, unsigned size,
     const enum owner first = owner_of(port, size);
     if (size == 4 && port == PORT_MARK) {
         dev->host.mark(dev->host.opaque, value);
+        return;
+    }
+    if (size == 4 && port == PORT_MODE) {
+        dev->host.mode_ask(dev->host.opaque, value);
         return;
     }
     if (is_disk_data(port, size)) {

@@ -30,6 +30,9 @@ struct device_host {
     void (*unknown_port)(void *opaque, uint16_t port, bool in, unsigned size, uint32_t value);
     /* The guest wrote a benchmark mark (PORT_MARK). */
     void (*mark)(void *opaque, uint32_t value);
+    /* The guest asked for another mode (PORT_MODE), or how that went: switch.h has the numbers. */
+    void (*mode_ask)(void *opaque, uint32_t value);
+    uint32_t (*mode_answer)(void *opaque);
     /* Sectors of the disk were written; all that were shall last (FLUSH CACHE). */
     void (*disk_written)(void *opaque, uint32_t sector, uint32_t count);
     void (*disk_flush)(void *opaque);
@@ -159,6 +162,7 @@ struct devices {
 };
 
 #define PORT_MARK 0x07E0u      /* 32-bit write: benchmark mark; see guestos/include/mark.h */
+#define PORT_MODE 0x07E4u      /* 32 bits: the mode; see guestos/include/hvmode.h */
 #define PORT_POWER_OFF 0x00F4u /* byte write: power off with this status (QEMU: isa-debug-exit) */
 
 /* Reset all devices. host stays. ram_size in bytes goes into the CMOS memory-size bytes; disk, NULL

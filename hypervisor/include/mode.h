@@ -24,6 +24,16 @@ struct vmm_mode {
     /* Backend to canonical state, complete; frees the backend. Inverse of attach(). */
     void (*detach)(struct vcpu *vcpu);
 
+    /*
+     * May the vCPU come to this mode as it is now, may it leave it? NULL: yes; else what is in the
+     * way, as the end of a sentence ("the guest is in real mode"). stays() also sees to it that
+     * what can be got out of the way by running the guest will be, soon. Optional: NULL when
+     * nothing ever is. An event that waits to be delivered (vcpu->pending) is the caller's to wait
+     * for.
+     */
+    const char *(*refuses)(const struct vcpu *vcpu);
+    const char *(*stays)(struct vcpu *vcpu);
+
     /* Make every canonical field current without leaving the mode. */
     void (*sync)(struct vcpu *vcpu);
 

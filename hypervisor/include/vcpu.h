@@ -68,6 +68,8 @@ struct vcpu {
     bool halted;        /* in HLT, waiting for an interrupt */
     bool iterated;      /* single-stepping, and an iteration of REP INS or OUTS was completed that
                          * left EIP where it was: #DB is due (SDM vol. 3B section 17.3.1.4) */
+    bool step_due;      /* single-stepping, and the VMM executed the instruction: #DB is next. A
+                         * mode that can tell by other means does so only when it is left. */
     uint32_t dirty;     /* DIRTY_ bits */
 
     /* An event that a mode has accepted by inject() and delivers at the next entry; also one

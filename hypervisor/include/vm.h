@@ -5,6 +5,7 @@
 #define TRIVISOR_VM_H
 
 #include "devices.h"
+#include "switch.h"
 #include "vcpu.h"
 
 #define WATCH_NO_RAM 0x80u /* in vm->page_watch */
@@ -36,9 +37,12 @@ struct vm {
     const void *image;
     uint32_t image_size;
 
-    /* Options that modes read (from the VMM's command line). */
-    const char *options;
+    /* Options that modes read: the VMM's command line, with what the last switch wanted in front
+     * of it; and that line as it is. */
+    const char *options, *base_options;
+    struct vm_switch switching;
 
+    bool started; /* the guest has executed something */
     bool stopped; /* the guest powered off or was killed */
     int exit_status;
     const char *stop_reason;

@@ -95,6 +95,7 @@ int main(int argc, char **argv)
     tests_entry();
     tests_repeat();
     tests_causes();
+    tests_switching();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))
             continue;
