@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "emulate.h"
+#include "sink.h"
 #include "vmm.h"
 #include "x86.h"
 
@@ -108,6 +109,30 @@ void paging_drop_all(struct hw_paging *paging, bool global_too)
         shadow_drop_all(paging->shadow);
     else
         shadow_switch(paging->shadow, false);
+}
+
+bool paging_show(const struct hw_paging *paging, const char *topic, struct sink *sink)
+{
+    if (strcmp(topic, "nested"))
+        return false;
+    if (paging->shadowed)
+        shadow_show(paging->shadow, sink);
+    else
+        nested_show(&paging->map, sink);
+    return true;
+}
+
+void paging_explain(const struct hw_paging *paging, gva_t gva, gpa_t gpa, struct sink *sink)
+{
+    if (paging->shadowed) {
+        say(sink, "the CPU walks no table of the guest, but a shadow of them (PAE format):");
+        shadow_explain(paging->shadow, SHADOW_KERNEL, gva, sink);
+        return;
+    }
+    say(sink,
+        "the CPU itself walks the guest's tables; each guest physical address on the way, and "
+        "the last one, goes through the nested tables:");
+    nested_explain(&paging->map, gpa, sink);
 }
 
 int paging_stats(const struct hw_paging *paging, char *buf, unsigned size)

@@ -48,6 +48,10 @@ void paging_drop_all(struct hw_paging *paging, bool global_too);
 /* Counters as JSON members. */
 int paging_stats(const struct hw_paging *paging, char *buf, unsigned size);
 
+/* For the monitor: show() and explain() of mode.h. */
+bool paging_show(const struct hw_paging *paging, const char *topic, struct sink *sink);
+void paging_explain(const struct hw_paging *paging, gva_t gva, gpa_t gpa, struct sink *sink);
+
 /* CR0 and CR4 bits that are the CPU's and not the guest's when paging is shadowed: in CR0 both are
  * set, in CR4 PAE is set and the others are clear. */
 #define SHADOWED_CR0 (CR0_PG | CR0_WP)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "pte_words.h"
+#include "sink.h"
 #include "vmm.h"
 #include "x86.h"
 
@@ -217,4 +219,97 @@ bool nested_lookup(const struct nested_map *map, gpa_t gpa, hpa_t *hpa)
         }
         table = map->to_ptr((hpa_t)(entry & ADDRESS));
     }
+}
+
+/* --- for people --- */
+
+/* SDM vol. 3C tables 28-1 to 28-6; NPT entries are those of PAE. */
+static const char *entry_words(const struct nested_map *map, uint64_t entry, int level, char *to,
+                               unsigned size)
+{
+    if (map->format == NESTED_NPT)
+        return pte_words(entry, to, size);
+    ksnprintf(to, size, "%s%s%s%s", entry & 1 ? "readable" : "not readable",
+              entry & EPT_W ? ", writable" : ", read-only", entry & 4 ? ", executable" : "",
+              large(map, entry, level) ? ", large" : "");
+    return present(map, entry) ? to : "not present";
+}
+
+void nested_explain(const struct nested_map *map, gpa_t gpa, struct sink *sink)
+{
+    const uint64_t *table = map->root;
+    char words[120];
+    for (int level = levels(map);; level--) {
+        const uint64_t entry = table[index_at(gpa, level)];
+        say(sink, "    level %d, entry %u is %08x%08x: %s", level, index_at(gpa, level),
+            (uint32_t)(entry >> 32), (uint32_t)entry,
+            level == 3 && map->format == NESTED_NPT && present(map, entry)
+                ? "present (a pointer-table entry has no rights)"
+                : entry_words(map, entry, level, words, sizeof(words)));
+        if (!present(map, entry)) {
+            say(sink,
+                "    the first access leaves the guest by a nested fault, and the VMM fills the "
+                "entry if the guest has memory there");
+            return;
+        }
+        if (level == 1 || large(map, entry, level))
+            break;
+        table = map->to_ptr((hpa_t)(entry & ADDRESS));
+    }
+    hpa_t hpa = 0;
+    nested_lookup(map, gpa, &hpa);
+    say(sink, "    guest physical %08x is host physical %08x; the guest reaches it without an exit",
+        gpa, hpa);
+}
+
+/* Neighbours that are mapped alike are one line. */
+struct run {
+    gpa_t start;
+    hpa_t hpa;
+    uint64_t length;
+};
+
+static void say_run(struct sink *sink, const struct run *r)
+{
+    if (r->length)
+        say(sink, "  guest physical %08x to %08x: host physical %08x", r->start,
+            (uint32_t)(r->start + r->length - 1), r->hpa);
+}
+
+/* How much from gpa on has no entry: at least up to the end of what the first missing entry maps.
+ */
+static uint64_t gap_at(const struct nested_map *map, gpa_t gpa)
+{
+    const uint64_t *table = map->root;
+    int level = levels(map);
+    while (level > 1 && present(map, table[index_at(gpa, level)])) {
+        table = map->to_ptr((hpa_t)(table[index_at(gpa, level)] & ADDRESS));
+        level--;
+    }
+    const uint64_t span = (uint64_t)PAGE_SIZE << 9 * (level - 1);
+    return span - (gpa & (span - 1));
+}
+
+#define SHOW_END (1ull << 32)
+
+void nested_show(const struct nested_map *map, struct sink *sink)
+{
+    struct run run = {0, 0, 0};
+    for (uint64_t at = 0; at < SHOW_END; at += PAGE_SIZE) {
+        const gpa_t gpa = (gpa_t)at;
+        hpa_t hpa;
+        if (!nested_lookup(map, gpa, &hpa)) {
+            at += gap_at(map, gpa) - PAGE_SIZE;
+            continue;
+        }
+        if (run.length && gpa == run.start + run.length && hpa == run.hpa + run.length) {
+            run.length += PAGE_SIZE;
+        } else {
+            say_run(sink, &run);
+            run = (struct run){gpa, hpa, PAGE_SIZE};
+        }
+    }
+    say_run(sink, &run);
+    say(sink, "%s: %u pages of 4 KB, %u of 2 MB", map->format == NESTED_EPT ? "EPT" : "NPT",
+        map->small_pages, map->large_pages);
 }

@@ -14,6 +14,8 @@
 
 #include "vm.h"
 
+struct sink;
+
 enum nested_format { NESTED_NPT, NESTED_EPT };
 
 struct nested_map {
@@ -46,6 +48,10 @@ enum nested_result { NESTED_FILLED, NESTED_HOLE, NESTED_EXHAUSTED };
 enum nested_result nested_fill(struct nested_map *map, const struct vm *vm, gpa_t gpa);
 /* Map one more page, that is no memory of the guest, to be read only. False: too little memory. */
 bool nested_add_page(struct nested_map *map, gpa_t gpa, hpa_t hpa);
+
+/* For people: the walk for gpa, and what is mapped. */
+void nested_explain(const struct nested_map *map, gpa_t gpa, struct sink *sink);
+void nested_show(const struct nested_map *map, struct sink *sink);
 
 /* Where gpa goes; false when it is not mapped. */
 bool nested_lookup(const struct nested_map *map, gpa_t gpa, hpa_t *hpa);

@@ -1,6 +1,6 @@
 # The VMM: one ELF of all the modes. Adding a file to one of these folders is enough.
 VMM_ELF := $(BUILD)/hypervisor/trivisor.elf
-VMM_DIRS := hypervisor hypervisor/devices trap-and-emulate paravirt hwassist hwassist/vmx hwassist/svm
+VMM_DIRS := hypervisor hypervisor/devices hypervisor/monitor trap-and-emulate paravirt hwassist hwassist/vmx hwassist/svm
 VMM_CSRC := $(foreach d,$(VMM_DIRS),$(wildcard $(d)/*.c))
 VMM_ASRC := $(foreach d,$(VMM_DIRS),$(wildcard $(d)/*.asm))
 VMM_OBJ := $(VMM_CSRC:%.c=$(BUILD)/vmm/%.o) $(VMM_ASRC:%.asm=$(BUILD)/vmm/%.asm.o)
@@ -14,7 +14,7 @@ VMM_CFLAGS := -m32 -std=gnu11 -O2 -g -ffreestanding -nostdinc -isystem hyperviso
 $(BUILD)/vmm/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	@gcc $(VMM_CFLAGS) $(if $(filter paravirt/%,$<),-Itrap-and-emulate) $(if $(filter hwassist/%,$<),-Ihwassist) -c $< -o $@
+	@gcc $(VMM_CFLAGS) $(if $(filter hypervisor/monitor/%,$<),-Ihypervisor) $(if $(filter paravirt/%,$<),-Itrap-and-emulate) $(if $(filter hwassist/%,$<),-Ihwassist) -c $< -o $@
 
 $(BUILD)/vmm/%.asm.o: %.asm $(BUILD)/gen/pv_abi.inc
 	@mkdir -p $(@D)

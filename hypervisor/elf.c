@@ -125,40 +125,70 @@ static bool is_better(const struct elf_symbol_entry *s, const struct elf_symbol_
     return (s->info & 15) == STT_FUNC && (than->info & 15) != STT_FUNC;
 }
 
-static const char *symbol_in(const struct elf_view *elf, const struct elf_section *table,
-                             const struct elf_section *strings, uint32_t gva, uint32_t *offset)
+/* The symbol table and its names, checked; false: there is none that can be used. */
+struct symbol_table {
+    const struct elf_symbol_entry *symbols;
+    uint32_t count;
+    const char *names;
+    uint32_t names_size;
+};
+
+static bool read_symbols(const struct elf_view *elf, struct symbol_table *t)
+{
+    if (elf->header->shentsize != sizeof(struct elf_section) || elf->header->shoff % 4)
+        return false;
+    const unsigned n = elf->header->shnum;
+    const struct elf_section *sections =
+        elf_bytes(elf, elf->header->shoff, n * (uint32_t)sizeof(struct elf_section));
+    for (unsigned i = 0; sections && i < n; i++) {
+        if (sections[i].type != SHT_SYMTAB || sections[i].link >= n)
+            continue;
+        const struct elf_section *table = &sections[i], *strings = &sections[sections[i].link];
+        t->symbols = elf_bytes(elf, table->offset, table->size);
+        t->count = table->size / (uint32_t)sizeof(*t->symbols);
+        t->names = elf_bytes(elf, strings->offset, strings->size);
+        t->names_size = strings->size;
+        return t->symbols && t->names && strings->size && !t->names[strings->size - 1] &&
+               table->offset % 4 == 0;
+    }
+    return false;
+}
+
+const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset)
 {
     const struct elf_symbol_entry *best = NULL;
-    const struct elf_symbol_entry *symbols = elf_bytes(elf, table->offset, table->size);
-    const char *names = elf_bytes(elf, strings->offset, strings->size);
-    if (!symbols || !names || !strings->size || names[strings->size - 1] || table->offset % 4)
+    struct symbol_table t;
+    struct elf_view elf;
+    gpa_t gpa;
+    /* Outside of the image the last symbol would claim everything above it. */
+    if (!elf_gva_to_gpa(image, size, gva, &gpa) || !elf_open(&elf, image, size) ||
+        !read_symbols(&elf, &t))
         return NULL;
-    for (uint32_t i = 0; i < table->size / sizeof(*symbols); i++) {
-        const struct elf_symbol_entry *s = &symbols[i];
-        if (is_code_symbol(s) && s->value <= gva && s->name < strings->size && names[s->name] &&
+    for (uint32_t i = 0; i < t.count; i++) {
+        const struct elf_symbol_entry *s = &t.symbols[i];
+        if (is_code_symbol(s) && s->value <= gva && s->name < t.names_size && t.names[s->name] &&
             is_better(s, best))
             best = s;
     }
     if (!best || (best->size && gva - best->value >= best->size))
         return NULL;
     *offset = gva - best->value;
-    return names + best->name;
+    return t.names + best->name;
 }
 
-const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset)
+bool elf_address(const void *image, uint32_t size, const char *name, uint32_t *gva)
 {
+    struct symbol_table t;
     struct elf_view elf;
-    gpa_t gpa;
-    /* Outside of the image the last symbol would claim everything above it. */
-    if (!elf_gva_to_gpa(image, size, gva, &gpa) || !elf_open(&elf, image, size) ||
-        elf.header->shentsize != sizeof(struct elf_section) || elf.header->shoff % 4)
-        return NULL;
-    const unsigned n = elf.header->shnum;
-    const struct elf_section *sections =
-        elf_bytes(&elf, elf.header->shoff, n * (uint32_t)sizeof(struct elf_section));
-    for (unsigned i = 0; sections && i < n; i++) {
-        if (sections[i].type == SHT_SYMTAB && sections[i].link < n)
-            return symbol_in(&elf, &sections[i], &sections[sections[i].link], gva, offset);
+    if (!elf_open(&elf, image, size) || !read_symbols(&elf, &t))
+        return false;
+    for (uint32_t i = 0; i < t.count; i++) {
+        const struct elf_symbol_entry *s = &t.symbols[i];
+        if (s->shndx && s->shndx < SHN_LORESERVE && s->name < t.names_size &&
+            !strcmp(t.names + s->name, name)) {
+            *gva = s->value;
+            return true;
+        }
     }
-    return NULL;
+    return false;
 }

@@ -17,6 +17,11 @@ enum emu_result emu_int(struct vcpu *vcpu, const struct insn *insn, struct exit 
 
     switch (insn->op) {
     case OP_INT3:
+        if (vcpu->vm->breakpoint && vcpu->vm->breakpoint(vcpu)) {
+            exit->reason = EXIT_BREAKPOINT;
+            exit->insn_len = 0;
+            return EMU_EXIT;
+        }
         event.vector = VEC_BP;
         break;
     case OP_INTO:

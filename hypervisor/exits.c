@@ -259,6 +259,12 @@ static void exit_advance_only(struct vcpu *vcpu, struct exit *exit)
     exit_advance(vcpu, exit);
 }
 
+static void handle_breakpoint(struct vcpu *vcpu, struct exit *exit)
+{
+    (void)exit;
+    vcpu->vm->breakpoint_hit(vcpu);
+}
+
 static void handle_nothing(struct vcpu *vcpu, struct exit *exit)
 {
     (void)vcpu;
@@ -296,6 +302,7 @@ static const exit_handler handlers[EXIT_REASON_COUNT] = {
     [EXIT_TRACED_WRITE] = handle_nothing,
     [EXIT_STEP] = handle_nothing,
     [EXIT_HOLE_WRITE] = handle_nothing,
+    [EXIT_BREAKPOINT] = handle_breakpoint,
     [EXIT_TRIPLE_FAULT] = handle_triple_fault,
     [EXIT_KILL] = handle_kill,
     [EXIT_ENTRY_FAILED] = handle_kill,

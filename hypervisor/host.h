@@ -17,6 +17,9 @@ void panic_frame(const struct host_frame *frame) __attribute__((noreturn));
 void host_timer_init(void);
 /* Nanoseconds since host_timer_init(), from the TSC. */
 uint64_t host_now_ns(void);
+/* So many ticks of the TSC shall not have passed: guest time stands still while a guest is paused.
+ */
+void host_time_skip(uint64_t ticks);
 /* Interrupt (set host_work) at host_now_ns() == deadline or soon after; replaces the last one. */
 void host_timer_set(uint64_t deadline_ns);
 
@@ -25,6 +28,9 @@ void host_serial_init(void);
 void host_serial_put(unsigned port_index, uint8_t byte);
 /* Next input byte of COM1, or -1. */
 int host_serial_get(void);
+/* The same for COM2, which interrupts when something comes, once it is opened. */
+int host_command_get(void);
+void host_command_init(void (*handler)(void));
 /* Next keyboard scancode, or -1. */
 int host_key_get(void);
 void host_input_init(void);

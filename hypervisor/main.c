@@ -5,6 +5,7 @@
 #include "emulate.h"
 #include "gmem.h"
 #include "host.h"
+#include "monitor/monitor.h"
 #include "multiboot.h"
 #include "symbols.h"
 #include "vm_loop.h"
@@ -241,8 +242,8 @@ static uint32_t dev_mode_answer(void *opaque)
 static void check_options(void)
 {
     static const char *const known[] = {
-        "mode=",   "mem=",  "disk=",   "virtio=", "umip=",  "paging=",
-        "nested=", "scan=", "report=", "pv=",     "check=", "break=",  "switch="};
+        "mode=", "mem=",    "disk=", "virtio=", "umip=",  "paging=",  "nested=",
+        "scan=", "report=", "pv=",   "check=",  "break=", "monitor=", "switch="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -257,7 +258,8 @@ static void check_options(void)
                 text[n] = 0;
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
                    "virtio=on|off, paging=nested|shadow, nested=2m|4k, scan=on|off, "
-                   "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE, switch=MODE@MS,...",
+                   "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE, "
+                   "monitor=COMMANDS, switch=MODE@MS,...",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -405,6 +407,7 @@ static void finish(struct vm *vm)
 {
     bool report = false;
     vm_record_stats(vm);
+    monitor_finish();
     option_switch(vm->options, "report", &report);
     if (report && vm->vcpu.mode->report)
         vm->vcpu.mode->report(&vm->vcpu);
@@ -461,6 +464,9 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
            mode->name, vm->ram_size / MB, disk0.sectors / 2, virtio, host_tsc_hz);
     kprintf("trivisor: running %s in mode %s (%s), %u MB\n", vm->name, mode->name, mode->what,
             vm->ram_size / MB);
+    why = monitor_start(vm);
+    if (why)
+        refuse("%s", why);
     vm_run(vm);
     finish(vm);
 }

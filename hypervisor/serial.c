@@ -1,6 +1,6 @@
 /*
  * The host's serial ports (NS16550A data sheet) and keyboard port: COM1 is the guest's console,
- * COM2 carries records for programs.
+ * COM2 carries records for programs, and their commands for the monitor.
  */
 #include "cpu.h"
 #include "host.h"
@@ -62,6 +62,13 @@ int host_serial_get(void)
     return inb(bases[0]);
 }
 
+int host_command_get(void)
+{
+    if (!present[1] || !(inb(bases[1] + UART_LSR) & LSR_DATA))
+        return -1;
+    return inb(bases[1]);
+}
+
 int host_key_get(void)
 {
     uint8_t status = inb(0x64);
@@ -83,6 +90,15 @@ void host_input_init(void)
     while (host_key_get() >= 0)
         ;
     host_irq_open(1, input_irq);
+}
+
+void host_command_init(void (*handler)(void))
+{
+    while (host_command_get() >= 0)
+        ;
+    if (present[1])
+        outb(bases[1] + UART_IER, 1);
+    host_irq_open(3, handler);
 }
 
 void host_power_off(int status)

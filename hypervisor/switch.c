@@ -5,6 +5,7 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "monitor/monitor.h"
 #include "vm_loop.h"
 
 #define PATIENCE_NS 2000000000ull /* a request that waits for longer is given up */
@@ -40,7 +41,7 @@ static const char *ask(struct vm *vm, const struct vmm_mode *mode, const char *p
     vm->switching.waits = 0;
     vm->switching.state = SWITCH_WAITS;
     vm->switching.unfit = false;
-    host_work = true;
+    vm->stopped = true;
     return NULL;
 }
 
@@ -162,12 +163,14 @@ static void carry_out(struct vm *vm)
     struct vcpu *vcpu = &vm->vcpu;
     const struct vmm_mode *from = vcpu->mode, *to = vm->switching.to;
     const char *const old_options = vm->options;
+    monitor_leave_mode(vm);
     from->detach(vcpu);
     vm->options = options_with(vm->base_options, vm->switching.paging);
     vcpu->mode = to;
     vcpu->dirty = DIRTY_ALL;
     const char *why = to->attach(vcpu);
     if (!why) {
+        monitor_enter_mode(vm);
         end(vm, SWITCH_DONE, from, "");
         return;
     }
@@ -179,17 +182,31 @@ static void carry_out(struct vm *vm)
     why = from->attach(vcpu);
     if (why)
         panic("mode %s does not take its guest back: %s", from->name, why);
+    monitor_enter_mode(vm);
 }
 
-void vm_switch_turn(struct vm *vm)
+const char *vm_switch_try(struct vm *vm)
+{
+    const char *why = in_the_way(vm);
+    if (!why)
+        carry_out(vm);
+    return why;
+}
+
+void vm_switch_turns(struct vm *vm)
 {
     struct vm_switch *s = &vm->switching;
-    const char *why = in_the_way(vm);
-    if (!why) {
-        carry_out(vm);
-    } else {
-        s->waits++;
-        if (host_now_ns() - s->asked_ns > PATIENCE_NS)
+    struct vm_watch unused;
+    vm->stopped = false;
+    while (s->to && !vm->stopped) {
+        const char *why = in_the_way(vm);
+        if (!why) {
+            carry_out(vm);
+        } else if (host_now_ns() - s->asked_ns > PATIENCE_NS) {
             end(vm, SWITCH_FAILED, vm->vcpu.mode, why);
+        } else {
+            s->waits++;
+            vm_turn(vm, &unused);
+        }
     }
 }

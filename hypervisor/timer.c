@@ -62,6 +62,11 @@ uint64_t host_tsc_to_ns(uint64_t tsc)
     return (high << 8) + (low >> 24);
 }
 
+void host_time_skip(uint64_t ticks)
+{
+    tsc_start += ticks;
+}
+
 uint64_t host_now_ns(void)
 {
     return host_tsc_to_ns(rdtsc());

@@ -22,7 +22,7 @@ void vm_kill(struct vm *vm, const char *fmt, ...)
 {
     static char reason[320];
     va_list ap;
-    if (vm->stopped)
+    if (vm->stop_reason)
         return;
     va_start(ap, fmt);
     kvsnprintf(reason, sizeof(reason), fmt, ap);

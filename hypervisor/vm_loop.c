@@ -3,6 +3,7 @@
 
 #include "cpu.h"
 #include "host.h"
+#include "monitor/monitor.h"
 #include "x86.h"
 
 /* vcpu.inc says the same to the assembler. */
@@ -62,12 +63,12 @@ void vm_record_stats(struct vm *vm)
 }
 
 /* Input from the host to the guest's devices, time, and the next wake-up. */
-static void do_host_work(struct vm *vm)
+static __attribute__((noinline)) void do_host_work(struct vm *vm)
 {
     host_work = false;
     while (devices_serial_room(&vm->dev)) {
         int byte = host_serial_get();
-        if (byte < 0)
+        if (byte < 0 || monitor_wants(vm, (uint8_t)byte))
             break;
         devices_serial_in(&vm->dev, (uint8_t)byte);
     }
@@ -83,7 +84,7 @@ static void do_host_work(struct vm *vm)
     host_timer_set(plan < devices ? plan : devices);
 }
 
-static void inject_irq(struct vcpu *vcpu)
+static inline __attribute__((always_inline)) void inject_irq(struct vcpu *vcpu)
 {
     const struct vmm_mode *mode = vcpu->mode;
     struct devices *dev = &vcpu->vm->dev;
@@ -101,33 +102,63 @@ static void inject_irq(struct vcpu *vcpu)
     mode->irq_window(vcpu, devices_irq_pending(dev));
 }
 
-void vm_run(struct vm *vm)
+/* One turn of the loop. What only the monitor's turn does costs the usual one nothing. */
+static inline __attribute__((always_inline)) void turn(struct vm *vm, struct vcpu *vcpu,
+                                                       struct vm_watch *watch)
+{
+    struct exit exit;
+    if (host_work) {
+        do_host_work(vm);
+        if (vm->stopped) /* somebody wants a turn at once */
+            return;
+    }
+    inject_irq(vcpu);
+    if (vcpu->halted) {
+        if (!(vcpu->eflags & FL_IF))
+            vm_kill(vm, "HLT with interrupts disabled: nothing can wake this CPU again");
+        else
+            host_idle();
+        return;
+    }
+    exit.insn_len = 0;
+    if (watch)
+        watch->entered = rdtsc();
+    vcpu->mode->run(vcpu, &exit);
+    if (watch) {
+        watch->left = rdtsc();
+        watch->reason = exit.reason;
+        watch->any = true;
+        watch->eip = vcpu->eip;
+        vcpu->mode->sync(vcpu);
+        watch->user = vcpu_cpl(vcpu) == 3;
+    }
+    vcpu->exit_count[exit.reason]++;
+    ring[ring_next].reason = exit.reason;
+    ring[ring_next].eip = vcpu->eip;
+    ring_next = (ring_next + 1) % RING;
+    exit_dispatch(vcpu, &exit);
+}
+
+void vm_turn(struct vm *vm, struct vm_watch *watch)
+{
+    watch->any = false;
+    turn(vm, &vm->vcpu, watch);
+}
+
+static __attribute__((noinline)) void run_until_stopped(struct vm *vm)
 {
     struct vcpu *vcpu = &vm->vcpu;
-    struct exit exit;
+    while (!vm->stopped)
+        turn(vm, vcpu, NULL);
+}
+
+void vm_run(struct vm *vm)
+{
     host_work = vm->started = true;
-    while (!vm->stopped) {
-        if (host_work)
-            do_host_work(vm);
-        if (vm->switching.to) {
-            vm_switch_turn(vm);
-            if (host_work) /* a mode that starts may let the host's interrupts in */
-                continue;
-        }
-        inject_irq(vcpu);
-        if (vcpu->halted) {
-            if (!(vcpu->eflags & FL_IF))
-                vm_kill(vm, "HLT with interrupts disabled: nothing can wake this CPU again");
-            else
-                host_idle();
-            continue;
-        }
-        exit.insn_len = 0;
-        vcpu->mode->run(vcpu, &exit);
-        vcpu->exit_count[exit.reason]++;
-        ring[ring_next].reason = exit.reason;
-        ring[ring_next].eip = vcpu->eip;
-        ring_next = (ring_next + 1) % RING;
-        exit_dispatch(vcpu, &exit);
-    }
+    do {
+        if (vm->switching.to)
+            vm_switch_turns(vm);
+        else
+            run_until_stopped(vm);
+    } while (monitor_turn(vm));
 }

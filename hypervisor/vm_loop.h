@@ -9,6 +9,16 @@
 /* Run the VM in the attached mode until it stops. */
 void vm_run(struct vm *vm);
 
+/* One turn of that loop, for the monitor, and what it saw. */
+struct vm_watch {
+    bool any; /* the guest was entered: the rest is valid */
+    enum exit_reason reason;
+    uint32_t eip;           /* of the guest after the exit */
+    bool user;              /* its CPL is 3 there */
+    uint64_t entered, left; /* TSC */
+};
+void vm_turn(struct vm *vm, struct vm_watch *watch);
+
 /* Handle one normalised exit: exits.c. */
 void exit_dispatch(struct vcpu *vcpu, struct exit *exit);
 

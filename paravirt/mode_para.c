@@ -438,6 +438,20 @@ static void para_report(struct vcpu *vcpu)
     pv_sites_report(para_of(sw_of(vcpu)));
 }
 
+/* A hypercall's INT: the guest's IDT has nothing for it. */
+static bool para_keeps(struct vcpu *vcpu, const struct insn *insn)
+{
+    return insn->op == OP_INTN && !vcpu_cpl(vcpu) && own_gate((uint8_t)insn->imm);
+}
+
+static bool para_show(struct vcpu *vcpu, const char *topic, struct sink *sink)
+{
+    if (strcmp(topic, "patches"))
+        return sw_show(vcpu, topic, sink);
+    pv_sites_show(para_of(sw_of(vcpu)), sink);
+    return true;
+}
+
 /* What is wrong with the options is said when the mode is attached. */
 static bool has_virtio(const char *options)
 {
@@ -466,4 +480,10 @@ const struct vmm_mode mode_para = {
     .tlb_flush_all = sw_tlb_flush_all,
     .stats = para_stats,
     .report = para_report,
+    .watch = sw_watch,
+    .step = sw_step_one,
+    .keeps = para_keeps,
+    .stepped = sw_stepped,
+    .show = para_show,
+    .explain = sw_explain,
 };

@@ -95,6 +95,10 @@ int pv_site_at(const struct para *para, uint32_t eip);
 /* One record a site: what it is, its bytes before and now, and how often it ran. */
 void pv_sites_report(const struct para *para);
 
+/* The same for people. */
+struct sink;
+void pv_sites_show(const struct para *para, struct sink *sink);
+
 /* --- pv_fast.c --- */
 
 extern const struct pv_mmu pv_shadow_mmu;

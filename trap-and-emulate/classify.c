@@ -141,7 +141,8 @@ void sw_emulate(struct sw *sw, struct exit *exit, const struct event *native)
             sw_fast_forget_tables();
         if (insn->op == OP_LIDT) /* whose table is only read: DIRTY_TABLE is for the GDT here */
             sw->vcpu->dirty = dirty;
-        sw->vcpu->step_due = single_step && traps_when_stepped(sw->vcpu, exit->reason == EXIT_SOFT_INT);
+        sw->vcpu->step_due =
+            single_step && traps_when_stepped(sw->vcpu, exit->reason == EXIT_SOFT_INT);
         break;
     case EMU_EXIT:
         sw->vcpu->step_due = single_step;

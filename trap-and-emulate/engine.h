@@ -50,7 +50,7 @@ struct sw_policy {
     bool (*own_gate)(uint8_t vector); /* is it one of those? */
 };
 
-enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW, STEP_READ };
+enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW, STEP_READ, STEP_MONITOR };
 
 #define SITE_CACHE 1024
 #define STEP_PAGES 4 /* more than any instruction writes to */
@@ -65,6 +65,7 @@ struct sw {
 
     bool short_ways;        /* fast.h may serve this guest */
     bool watch_iret;        /* the policy must see every IRET of the kernel to itself */
+    bool short_ways_held;   /* it may, but the monitor wants to see all exits */
     uint32_t *kernel_flags; /* where EFLAGS.IF and IOPL of the guest kernel are while it runs */
     uint32_t *kernel_cr2;   /* where it reads CR2, if not in the vCPU */
 
@@ -92,7 +93,8 @@ struct sw {
     struct window window;
 
     /* One instruction runs with the trap flag set: it writes to a watched page or a hole, it is in
-     * an interrupt shadow while an interrupt waits, or it reads through CS while SS is not flat. */
+     * an interrupt shadow while an interrupt waits, it reads through CS while SS is not flat, or
+     * the monitor wants it. */
     enum step_kind step;
     struct {
         gva_t gva;
@@ -139,6 +141,13 @@ bool sw_supported(const char **why);
 const char *sw_refuses(const struct vcpu *vcpu);
 const char *sw_stays(struct vcpu *vcpu);
 int sw_stats(struct vcpu *vcpu, char *buf, unsigned size);
+
+/* inspect.c: those for the monitor. */
+void sw_watch(struct vcpu *vcpu, unsigned what);
+void sw_step_one(struct vcpu *vcpu, struct exit *exit);
+void sw_stepped(struct vcpu *vcpu);
+bool sw_show(struct vcpu *vcpu, const char *topic, struct sink *sink);
+void sw_explain(struct vcpu *vcpu, gva_t gva, gpa_t gpa, struct sink *sink);
 
 /* classify.c: what a trap at CPL 3 means. Fills *exit. */
 void sw_classify(struct sw *sw, struct exit *exit);

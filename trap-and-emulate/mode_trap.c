@@ -46,4 +46,9 @@ const struct vmm_mode mode_trap = {
     .tlb_flush = sw_tlb_flush,
     .tlb_flush_all = sw_tlb_flush_all,
     .stats = sw_stats,
+    .watch = sw_watch,
+    .step = sw_step_one,
+    .stepped = sw_stepped,
+    .show = sw_show,
+    .explain = sw_explain,
 };

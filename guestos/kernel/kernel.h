@@ -136,7 +136,7 @@ void cpu_set_kernel_stack(uint32_t esp0); /* for the next trap from user mode */
 void irq_open(unsigned irq);              /* from now on it may interrupt */
 void irq_close(unsigned irq);             /* no longer */
 void irq_end(unsigned irq);
-void timer_init(void); /* the 8254: IRQ 0, TICKS_PER_SECOND */
+void timer_init(void);           /* the 8254: IRQ 0, TICKS_PER_SECOND */
 bool irq_spurious(unsigned irq); /* true: no interrupt, and no irq_end() is due */
 #define IRQ_BASE 32
 #define TIMER_VECTOR 48 /* the VMM's timer, behind the PICs' lines */
@@ -312,7 +312,7 @@ struct pv_clock {
 void pv_clock(struct pv_clock *clock);
 /* Interrupt once, then. PV_OK, or PV_E_UNKNOWN: there is no VMM (any more) that does. */
 int32_t pv_timer(uint64_t tsc, uint32_t vector);
-int32_t pv_null_call(void);                   /* only if pv_active(): 0 */
+int32_t pv_null_call(void); /* only if pv_active(): 0 */
 
 static inline uint64_t rdtsc(void)
 {

@@ -240,6 +240,10 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
     case VMEXIT_EXCEPTION + VEC_DF:
         double_fault(vcpu, exit);
         break;
+    case VMEXIT_EXCEPTION + VEC_BP: /* these two only while there are breakpoints */
+    case VMEXIT_SWINT:
+        svm_software_int(vcpu, exit);
+        break;
     case VMEXIT_SHUTDOWN:
         exit->reason = EXIT_TRIPLE_FAULT;
         break;

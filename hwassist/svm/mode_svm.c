@@ -149,7 +149,7 @@ void svm_prepare(struct vcpu *vcpu)
 }
 
 /* Load, run, and store what must be current after any exit. A refused VMRUN changes nothing. */
-static void enter_guest(struct vcpu *vcpu)
+static inline void enter_guest(struct vcpu *vcpu)
 {
     struct svm *svm = svm_of(vcpu);
     struct vmcb *v = svm->vmcb;
@@ -172,6 +172,11 @@ static void enter_guest(struct vcpu *vcpu)
     vcpu->int_shadow = v->interrupt_shadow & 1 ? SHADOW_STI : 0;
     vcpu->pending.kind = EVENT_NONE;
     vcpu->iterated = vcpu->step_due = false;
+}
+
+void svm_enter_guest(struct vcpu *vcpu)
+{
+    enter_guest(vcpu);
 }
 
 /*
@@ -396,4 +401,9 @@ const struct vmm_mode mode_svm = {
     .tlb_flush_all = svm_tlb_flush_all,
     .nested_paging = svm_nested_paging,
     .stats = svm_stats,
+    .watch = svm_watch,
+    .step = svm_step,
+    .stepped = svm_stepped,
+    .show = svm_show,
+    .explain = svm_explain,
 };

@@ -88,8 +88,18 @@ void svm_store_for_fetch(struct vcpu *vcpu);
  * delivery of an event. */
 void svm_classify(struct vcpu *vcpu, struct exit *exit);
 
-/* mode_svm.c: all that the next entry needs into the VMCB. */
+/* mode_svm.c: all that the next entry needs into the VMCB; and the entry itself, with what must be
+ * current after any exit. */
 void svm_prepare(struct vcpu *vcpu);
+void svm_enter_guest(struct vcpu *vcpu);
+
+/* debug.c: the operations for the monitor. svm_software_int: INT n or INT3 exited. */
+void svm_watch(struct vcpu *vcpu, unsigned what);
+void svm_step(struct vcpu *vcpu, struct exit *exit);
+void svm_stepped(struct vcpu *vcpu);
+bool svm_show(struct vcpu *vcpu, const char *topic, struct sink *sink);
+void svm_explain(struct vcpu *vcpu, gva_t gva, gpa_t gpa, struct sink *sink);
+void svm_software_int(struct vcpu *vcpu, struct exit *exit);
 
 /*
  * entry.c: the checks of an entry, and the entry that breaks a rule on purpose.

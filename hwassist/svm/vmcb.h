@@ -94,6 +94,7 @@ VMCB_AT(pat, 0x668);
 #define MISC1_CR0_SELECTIVE (1u << 5) /* writes of CR0 bits other than TS and MP */
 #define MISC1_RDPMC (1u << 15)
 #define MISC1_CPUID (1u << 18)
+#define MISC1_INTN (1u << 21)
 #define MISC1_INVD (1u << 22)
 #define MISC1_HLT (1u << 24)
 #define MISC1_INVLPG (1u << 25)
@@ -119,6 +120,7 @@ VMCB_AT(pat, 0x668);
 #define VMEXIT_CR0_SELECTIVE 0x065u
 #define VMEXIT_RDPMC 0x06Fu
 #define VMEXIT_CPUID 0x072u
+#define VMEXIT_SWINT 0x075u
 #define VMEXIT_INVD 0x076u
 #define VMEXIT_INVLPG 0x079u
 #define VMEXIT_HLT 0x078u

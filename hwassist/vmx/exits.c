@@ -133,6 +133,10 @@ static void exception(struct vcpu *vcpu, struct exit *exit)
         exit->reason = EXIT_NONE;
     } else if ((info & INFO_VECTOR) == VEC_PF && vmx_of(vcpu)->paging.shadowed) {
         page_fault(vcpu, exit);
+    } else if (vmx_of(vcpu)->stepping) {
+        vmx_step_exception(vcpu, info, exit);
+    } else if ((info & INFO_VECTOR) == VEC_BP && vmx_of(vcpu)->breakpoints) {
+        vmx_int3(vcpu, exit);
     } else {
         vmx_real_exception(vcpu, info, exit);
     }

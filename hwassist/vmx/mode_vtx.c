@@ -112,6 +112,7 @@ static const char *vtx_attach(struct vcpu *vcpu)
     if (!told) /* and not again when a guest comes back */
         vmx_controls_walk(&vmx->controls, record_feature);
     told = true;
+    vmx->ways = vmx->watched ? vmx_no_ways : vmx_short_ways;
     vmx->exit_eip = vcpu->eip;
     vcpu->backend = vmx;
     vcpu->dirty = DIRTY_ALL;
@@ -255,7 +256,7 @@ static bool may_enter(const struct vmx *vmx, struct exit *exit)
     return false;
 }
 
-static void vtx_run(struct vcpu *vcpu, struct exit *exit)
+void vmx_run(struct vcpu *vcpu, struct exit *exit)
 {
     struct vmx *vmx = vmx_of(vcpu);
     uint32_t skipped = 0;
@@ -280,7 +281,7 @@ static void vtx_run(struct vcpu *vcpu, struct exit *exit)
     if (vmx->watched && !may_enter(vmx, exit))
         return;
 
-    if (vmx_enter(vcpu, vmx->launched, vmx->watched ? vmx_no_ways : vmx_short_ways)) {
+    if (vmx_enter(vcpu, vmx->launched, vmx->ways)) {
         entry_refused(vmx, exit);
         return;
     }
@@ -329,7 +330,7 @@ const struct vmm_mode mode_vtx = {
     .attach = vtx_attach,
     .detach = vtx_detach,
     .sync = vtx_sync,
-    .run = vtx_run,
+    .run = vmx_run,
     .inject = vtx_inject,
     .can_take_irq = vtx_can_take_irq,
     .irq_window = vtx_irq_window,
@@ -337,4 +338,9 @@ const struct vmm_mode mode_vtx = {
     .tlb_flush_all = vtx_tlb_flush_all,
     .nested_paging = vtx_nested_paging,
     .stats = vtx_stats,
+    .watch = vmx_watch,
+    .step = vmx_step,
+    .stepped = vmx_stepped,
+    .show = vmx_show,
+    .explain = vmx_explain,
 };

@@ -174,13 +174,12 @@ static void store_msrs(struct vcpu *vcpu)
 static void load_form(struct vcpu *vcpu)
 {
     struct vmx *vmx = vmx_of(vcpu);
-    const uint32_t shadowed = vmx->paging.shadowed ? 1u << VEC_PF : 0;
     vmx_choose_form(vcpu);
     if (vmx->form == FORM_PLAIN)
         load_segments(vcpu);
     else if (vmx->form != FORM_NONE)
         load_v86_segments(vcpu);
-    vmcs_write(VMCS_EXCEPTION_BITMAP, vmx->form == FORM_PLAIN ? shadowed : UINT32_MAX);
+    vmcs_write(VMCS_EXCEPTION_BITMAP, vmx_exceptions(vmx));
 }
 
 void vmx_load(struct vcpu *vcpu)

@@ -21,6 +21,10 @@ enum vmx_form {
     FORM_NONE,     /* no VM entry would accept it: the VMM executes the next instruction */
 };
 
+/* A short way: finishes an exit, or leaves it as it is for the long way. Returns whether the guest
+ * goes on at once. */
+typedef bool IN_REGISTERS vmx_way(struct vcpu *vcpu);
+
 /* The mode's own state of a vCPU: one page. */
 struct vmx {
     struct vmx_controls controls;
@@ -40,6 +44,10 @@ struct vmx {
     bool checked;                /* check=on */
     const struct broken *broken; /* what break= names, or NULL */
     uint32_t short_entries;      /* entries after a short way, not in entries yet */
+    vmx_way *const *ways;        /* the short ways that exits may take */
+    bool breakpoints;            /* the monitor has some: INT3 exits */
+    bool stepping, guest_steps;  /* in vmx_step(); and the guest has the trap flag set itself */
+    uint32_t dr6_before;
     bool handled; /* a short way finished the last exit; the loop has something to do */
 };
 
@@ -48,9 +56,6 @@ static inline struct vmx *vmx_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-/* A short way: finishes an exit, or leaves it as it is for the long way. Returns whether the guest
- * goes on at once. */
-typedef bool IN_REGISTERS vmx_way(struct vcpu *vcpu);
 #define VMX_WAYS 56u /* basic exit reasons that may have one */
 _Static_assert(VMX_XSETBV < VMX_WAYS, "enter.asm: WAYS");
 
@@ -116,6 +121,20 @@ void vmx_store(struct vcpu *vcpu);
 const char *vmx_entry_options(struct vmx *vmx, const char *options);
 const char *vmx_before_entry(const struct vmx *vmx);
 const char *vmx_refusal(const struct vmx *vmx, const char *otherwise);
+
+/* mode_vtx.c: the mode's run(). */
+void vmx_run(struct vcpu *vcpu, struct exit *exit);
+
+/* debug.c: the operations for the monitor; the exceptions that exit now; the exits for exceptions
+ * during vmx_step(), and for INT3 while there are breakpoints. */
+void vmx_watch(struct vcpu *vcpu, unsigned what);
+void vmx_step(struct vcpu *vcpu, struct exit *exit);
+void vmx_stepped(struct vcpu *vcpu);
+bool vmx_show(struct vcpu *vcpu, const char *topic, struct sink *sink);
+void vmx_explain(struct vcpu *vcpu, gva_t gva, gpa_t gpa, struct sink *sink);
+uint32_t vmx_exceptions(const struct vmx *vmx);
+void vmx_step_exception(struct vcpu *vcpu, uint32_t info, struct exit *exit);
+void vmx_int3(struct vcpu *vcpu, struct exit *exit);
 
 /* exits.c: exit information to a normalised exit. */
 void vmx_classify(struct vcpu *vcpu, struct exit *exit);

@@ -34,6 +34,7 @@
     X(WINDOW, "window", "the code window moved or a window page was mapped")                       \
     X(TRACED_WRITE, "traced-write", "a write to a page that the VMM watches")                      \
     X(STEP, "step", "a single step: the guest's own, or the VMM's")                                \
+    X(BREAKPOINT, "breakpoint", "INT3 that the monitor has put there")                             \
     X(HOLE_WRITE, "hole-write", "a write where the guest has no memory (software modes)")          \
     X(MMIO, "mmio", "access to device memory")                                                     \
     X(IRQ_WINDOW, "irq-window", "the guest can take an interrupt now")                             \

@@ -6,6 +6,13 @@
 
 #include "vcpu.h"
 
+struct insn;
+struct sink;
+
+/* What the monitor wants of a mode, for watch(). */
+#define WATCH_EXITS 1u       /* every exit comes back from run(): no short ways */
+#define WATCH_BREAKPOINTS 2u /* INT3 where vm->breakpoint() says so is EXIT_BREAKPOINT */
+
 struct vmm_mode {
     const char *name; /* "trap", "para", "vtx", "svm": the word on the command line */
     const char *what; /* one line for people */
@@ -75,6 +82,33 @@ struct vmm_mode {
 
     /* Records about what the mode did, at the end of a run with report=on. Optional. */
     void (*report)(struct vcpu *vcpu);
+
+    /* --- for the monitor; between two exits --- */
+
+    /* From now on these WATCH_ bits. After attach() there are none. */
+    void (*watch)(struct vcpu *vcpu, unsigned what);
+
+    /*
+     * One entry with the trap flag set, of which the guest sees nothing: EXIT_STEP after one
+     * instruction (of a repeated one, after one iteration); or another exit, after which as much
+     * of the instruction was done as after the same exit of run(). Exceptions are exits, and not
+     * delivered yet. Nothing is pending, and the vCPU's interrupt shadow is gone.
+     */
+    void (*step)(struct vcpu *vcpu, struct exit *exit);
+
+    /* Does the instruction at EIP mean something to the mode itself, so that the emulator must not
+     * execute it? Optional. */
+    bool (*keeps)(struct vcpu *vcpu, const struct insn *insn);
+
+    /* The monitor has executed instructions on the canonical state: that EIP moved on means
+     * nothing. */
+    void (*stepped)(struct vcpu *vcpu);
+
+    /* Tell about "patches", "scan" or "nested". False: there is no such thing in this mode. */
+    bool (*show)(struct vcpu *vcpu, const char *topic, struct sink *sink);
+
+    /* The guest's tables say that gva is at gpa: what the CPU really walks, level by level. */
+    void (*explain)(struct vcpu *vcpu, gva_t gva, gpa_t gpa, struct sink *sink);
 };
 
 /* Every mode by its number - 1 (trap 1, para 2, vtx 3, svm 4); NULL where the build has it not. */

@@ -43,4 +43,7 @@ const void *elf_file_bytes(const void *image, uint32_t size, uint32_t gva, uint3
 /* The function that holds gva and the offset inside it, from .symtab; NULL when unknown. */
 const char *elf_symbol(const void *image, uint32_t size, uint32_t gva, uint32_t *offset);
 
+/* The address of a function or label by its name; false when there is none. */
+bool elf_address(const void *image, uint32_t size, const char *name, uint32_t *gva);
+
 #endif

@@ -152,6 +152,13 @@ void shadow_forget_space(struct shadow *shadow, uint32_t cr3);
 /* Forget everything. */
 void shadow_drop_all(struct shadow *shadow);
 
+/* Tell how the CPU would reach gva through a root; false: it would fault into the VMM. And what the
+ * shadow holds. */
+struct sink;
+bool shadow_explain(const struct shadow *shadow, enum shadow_root_id root, gva_t gva,
+                    struct sink *sink);
+void shadow_show(const struct shadow *shadow, struct sink *sink);
+
 /* A page joined vm->page_watch: make sure that no writable entry for it is left. */
 void shadow_protect(struct shadow *shadow, gpa_t gpa);
 

@@ -34,9 +34,14 @@ struct vm_switch {
  */
 const char *vm_switch_ask(struct vm *vm, const char *target);
 
-/* The loop's turn, while something is asked for. What becomes of it is told in a record on COM2,
- * and on the console when it is not done. */
-void vm_switch_turn(struct vm *vm);
+/* Turns of the loop while something is asked for: until it is done or given up, or somebody else
+ * wants a turn (vm->stopped). What becomes of it is told in a record on COM2, and on the console
+ * when it is not done. */
+void vm_switch_turns(struct vm *vm);
+
+/* Do it now, without the guest going on. Returns NULL: it is done or has failed; or what is in the
+ * way, and then it is still asked for. */
+const char *vm_switch_try(struct vm *vm);
 
 /* Ask for the i-th of the combinations of mode and paging that this CPU can run, from 0 on; false:
  * there are fewer. name, of SWITCH_TARGET_SIZE bytes, receives it. */

@@ -42,10 +42,16 @@ struct vm {
     const char *options, *base_options;
     struct vm_switch switching;
 
+    /* INT3 at EIP: did the monitor put it there? NULL: it never did. The registers that
+     * fetch_decode() reads are current. */
+    bool (*breakpoint)(struct vcpu *vcpu);
+    void (*breakpoint_hit)(struct vcpu *vcpu); /* and it came to EXIT_BREAKPOINT */
+
     bool started; /* the guest has executed something */
-    bool stopped; /* the guest powered off or was killed */
+    /* Leave the vCPU loop: the guest has ended, or the monitor or a switch has a turn. */
+    bool stopped;
+    const char *stop_reason; /* why the guest powered off or was killed; NULL: it goes on */
     int exit_status;
-    const char *stop_reason;
 };
 
 #define VM_STATUS_KILLED 124 /* exit_status of a guest that the VMM killed */

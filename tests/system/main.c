@@ -96,6 +96,7 @@ int main(int argc, char **argv)
     tests_repeat();
     tests_causes();
     tests_switching();
+    tests_monitor();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))
             continue;

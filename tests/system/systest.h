@@ -47,6 +47,7 @@ void tests_hardware(void);
 void tests_entry(void);
 void tests_causes(void);
 void tests_switching(void);
+void tests_monitor(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

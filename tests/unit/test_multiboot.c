@@ -284,6 +284,11 @@ Test(multiboot, symbols)
     cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC0100120, &offset), "helper", "not a label");
     cr_expect_null(elf_symbol(m, sizeof(s->image), 0xC0100140, &offset), "behind the last one");
     cr_expect_null(elf_symbol(m, sizeof(s->image), 0x1000, &offset));
+    uint32_t gva = 0;
+    cr_expect(elf_address(m, sizeof(s->image), "main", &gva) && gva == 0xC0100100);
+    cr_expect(elf_address(m, sizeof(s->image), "helper", &gva) && gva == 0xC0100120);
+    cr_expect_not(elf_address(m, sizeof(s->image), "mai", &gva), "the beginning is not the name");
+    cr_expect_not(elf_address(m, sizeof(s->image), "", &gva), "nothing has no name");
     s->image.sym[3].size = 0;
     cr_expect_str_eq(elf_symbol(m, sizeof(s->image), 0xC0100140, &offset), "helper", "no size");
     cr_expect_null(elf_symbol(m, sizeof(s->image), 0xC0200000, &offset), "outside of the image");

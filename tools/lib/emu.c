@@ -152,6 +152,27 @@ static int open_console(struct emu_run *run, struct machine *m)
     return ends[1];
 }
 
+/* The same for COM2, whose records go to com2.txt by our hand then. */
+static int open_commands(struct emu_run *run, struct machine *m)
+{
+    int ends[2] = {-1, -1};
+    if (!run->spec.commands)
+        return -1;
+    run->record_fd = open_fresh(run, "com2.txt");
+    if (run->spec.emu == EMU_QEMU) {
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+            die(1, "cannot make a socket: %s", strerror(errno));
+        fcntl(ends[1], F_SETFD, 0); /* the emulator inherits it */
+    } else {
+        ends[0] = make_terminal(&ends[1]);
+        make_raw(ends[1]);
+        m->command_tty = xasprintf("%s", ttyname(ends[1]));
+    }
+    run->command_fd = ends[0];
+    m->command_fd = run->spec.emu == EMU_QEMU ? ends[1] : 0;
+    return ends[1];
+}
+
 /*
  * The disk's image: the caller's own, or a fresh copy of what was built. Two machines must not
  * write one image, hence the lock; Bochs' own lock file, which a killed Bochs leaves behind, is of
@@ -211,7 +232,7 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
 {
     char *error = NULL;
     *run = (struct emu_run){.spec = *spec, .console_fd = -1, .screen_fd = -1, .console_tty = -1};
-    run->disk_fd = -1;
+    run->disk_fd = run->command_fd = run->command_tty = run->record_fd = -1;
     run->outcome = EMU_BROKEN;
     signal(SIGPIPE, SIG_IGN); /* a machine that ends while we type is no reason to die */
     make_dirs(spec->dir);
@@ -233,7 +254,7 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
     }
     int out = open_fresh(run, "emulator.txt"), tty = -1;
     close(open_fresh(run, "com2.txt"));
-    int far = open_console(run, &m);
+    int far = open_console(run, &m), far2 = open_commands(run, &m);
     if (spec->emu == EMU_BOCHS) {
         setenv("TERM", "vt100", 1);
         run->screen_fd = make_terminal(&tty);
@@ -248,10 +269,15 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
         close(tty);
     /* Our copy of a Bochs console stays open, or its master reads as closed until Bochs opens it;
      * a copy of QEMU's end would hide that QEMU closed it. */
-    if (spec->emu == EMU_BOCHS)
+    if (spec->emu == EMU_BOCHS) {
         run->console_tty = far;
-    else if (far >= 0)
+        run->command_tty = far2;
+        return run->running;
+    }
+    if (far >= 0)
         close(far);
+    if (far2 >= 0)
+        close(far2);
     return run->running;
 }
 
@@ -264,6 +290,21 @@ static void take(struct emu_run *run, const char *bytes, ssize_t n)
     if (run->spec.echo_fd >= 0 && write(run->spec.echo_fd, bytes, (size_t)n) < 0) {
         run->echo_failed = true;
         run->spec.echo_fd = -1;
+    }
+}
+
+/* What came from COM2, with spec.commands. */
+static void take_records(struct emu_run *run)
+{
+    char bytes[4096];
+    struct pollfd p = {.fd = run->command_fd, .events = POLLIN};
+    while (run->command_fd >= 0 && poll(&p, 1, 0) > 0) {
+        const ssize_t n = read(run->command_fd, bytes, sizeof(bytes));
+        if (n <= 0)
+            return;
+        text_add(&run->said, bytes, (size_t)n);
+        if (write(run->record_fd, bytes, (size_t)n) != n)
+            die(1, "cannot write com2.txt: %s", strerror(errno));
     }
 }
 
@@ -290,6 +331,7 @@ static void finish(struct emu_run *run, enum emu_outcome outcome)
 {
     proc_kill_all(&run->proc);
     drain(run, run->console_fd, true);
+    take_records(run);
     run->seconds = now_s() - run->started;
     run->running = false;
     run->outcome = outcome;
@@ -302,19 +344,21 @@ static void finish(struct emu_run *run, enum emu_outcome outcome)
 
 bool emu_step(struct emu_run *run, int extra_fd, int wait_ms)
 {
-    struct pollfd fds[4] = {
+    struct pollfd fds[5] = {
         {.fd = run->proc.pidfd, .events = POLLIN},
         {.fd = extra_fd, .events = POLLIN},
         {.fd = run->screen_fd, .events = POLLIN},
         {.fd = run->spec.console == CONSOLE_FILE ? -1 : run->console_fd, .events = POLLIN},
+        {.fd = run->command_fd, .events = POLLIN},
     };
     if (!run->running)
         return false;
     if (run->spec.console == CONSOLE_FILE && wait_ms > FILE_POLL_MS)
         wait_ms = FILE_POLL_MS;
-    poll(fds, 4, wait_ms);
+    poll(fds, 5, wait_ms);
     drain(run, run->screen_fd, false);
     drain(run, run->console_fd, true);
+    take_records(run);
     if (proc_ended(&run->proc))
         finish(run, EMU_DONE);
     else if (run->spec.timeout_s && now_s() - run->started > run->spec.timeout_s)
@@ -338,10 +382,10 @@ bool emu_expect(struct emu_run *run, const char *text, unsigned seconds)
     }
 }
 
-void emu_send(struct emu_run *run, const char *bytes, size_t n)
+static void send_to(struct emu_run *run, int fd, const char *bytes, size_t n)
 {
     while (run->running && n) {
-        ssize_t sent = write(run->console_fd, bytes, n);
+        ssize_t sent = write(fd, bytes, n);
         if (sent < 0 && errno != EINTR)
             return; /* the machine is gone; emu_step() will say so */
         if (sent > 0) {
@@ -349,6 +393,46 @@ void emu_send(struct emu_run *run, const char *bytes, size_t n)
             n -= (size_t)sent;
         }
     }
+}
+
+void emu_send(struct emu_run *run, const char *bytes, size_t n)
+{
+    send_to(run, run->console_fd, bytes, n);
+}
+
+void emu_command_bytes(struct emu_run *run, const char *bytes, size_t n)
+{
+    send_to(run, run->command_fd, bytes, n);
+}
+
+bool emu_expect_record(struct emu_run *run, const char *text, unsigned seconds)
+{
+    const double until = now_s() + seconds;
+    for (;;) {
+        const char *at = run->said.text ? strstr(run->said.text + run->heard, text) : NULL;
+        const char *end = at ? strchr(at, '\n') : NULL;
+        if (end) {
+            run->heard = (size_t)(end + 1 - run->said.text);
+            return true;
+        }
+        if (!run->running || now_s() > until)
+            return false;
+        emu_step(run, -1, 100);
+    }
+}
+
+cJSON *emu_command(struct emu_run *run, const char *line, unsigned seconds)
+{
+    size_t from = run->heard;
+    char *text = xasprintf("%s\n", line);
+    emu_command_bytes(run, text, strlen(text));
+    free(text);
+    if (!emu_expect_record(run, "\"done\":true", seconds))
+        return NULL;
+    text = xasprintf("%.*s", (int)(run->heard - from), run->said.text + from);
+    cJSON *records = records_parse(text);
+    free(text);
+    return records;
 }
 
 void emu_type(struct emu_run *run, const char *text)
@@ -386,10 +470,18 @@ void emu_free(struct emu_run *run)
         close(run->console_tty);
     if (run->disk_fd >= 0)
         close(run->disk_fd);
+    if (run->command_fd >= 0)
+        close(run->command_fd);
+    if (run->command_tty >= 0)
+        close(run->command_tty);
+    if (run->record_fd >= 0)
+        close(run->record_fd);
     text_free(&run->console);
+    text_free(&run->said);
     free(run->error);
     cJSON_Delete(run->records);
     *run = (struct emu_run){.console_fd = -1, .screen_fd = -1, .console_tty = -1, .disk_fd = -1};
+    run->command_fd = run->command_tty = run->record_fd = -1;
 }
 
 bool emu_run(struct emu_run *run, const struct emu_spec *spec)

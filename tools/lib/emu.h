@@ -21,6 +21,7 @@ struct emu_spec {
     enum console console;
     enum virtio virtio; /* does the guest see virtio devices? */
     const char *disk;   /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
+    bool commands;      /* COM2 takes input, too: emu_command() */
     unsigned timeout_s; /* wall time for the whole run, 0: no limit */
     const char *dir;    /* for the run's files; made when missing */
     int echo_fd;        /* console output is also copied there; -1: nowhere */
@@ -40,10 +41,13 @@ struct emu_run {
     bool running;
     int console_fd, screen_fd; /* console channel or file; what Bochs draws; -1: none */
     int console_tty;           /* our copy of the terminal that is Bochs' COM1, or -1 */
-    int disk_fd;               /* holds the lock on the disk's image */
-    struct text console;       /* COM1 so far, without carriage returns */
-    size_t seen;               /* emu_expect() has looked this far */
-    double started, seconds;   /* now_s() at the start; wall time of the finished run */
+    int command_fd, command_tty, record_fd; /* the same for COM2; what it says goes to a file */
+    struct text said;                       /* COM2 so far, with spec.commands */
+    size_t heard;                           /* emu_command() has looked this far */
+    int disk_fd;                            /* holds the lock on the disk's image */
+    struct text console;                    /* COM1 so far, without carriage returns */
+    size_t seen;                            /* emu_expect() has looked this far */
+    double started, seconds; /* now_s() at the start; wall time of the finished run */
 
     enum emu_outcome outcome;
     int status;     /* the guest's exit status */
@@ -71,6 +75,17 @@ bool emu_expect(struct emu_run *run, const char *text, unsigned seconds);
 /* Put bytes on the guest's console line (CONSOLE_TYPED and CONSOLE_HUMAN). The line has no flow
  * control: a guest may lose what comes faster than it reads. */
 void emu_send(struct emu_run *run, const char *bytes, size_t n);
+
+/*
+ * With spec.commands: a line for the monitor of the VMM, on COM2. Waits for its answer, the records
+ * up to the one that says "done"; those of events that came meanwhile are among them. Returns them
+ * (an array, which the caller deletes); NULL: the run ended or `seconds` passed.
+ */
+cJSON *emu_command(struct emu_run *run, const char *line, unsigned seconds);
+
+/* Only the bytes, and: wait until a record contains `text`, behind those that were answers. */
+void emu_command_bytes(struct emu_run *run, const char *bytes, size_t n);
+bool emu_expect_record(struct emu_run *run, const char *text, unsigned seconds);
 
 /* Type as a person does: each character when the one before was echoed. */
 void emu_type(struct emu_run *run, const char *text);

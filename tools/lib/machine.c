@@ -137,7 +137,12 @@ static char **qemu_argv(const struct machine *m)
     option(&a, "rtc", xasprintf("base=2026-01-01T00:00:00,clock=vm"));
     option(&a, "device", xasprintf("isa-debug-exit,iobase=0xf4,iosize=1"));
     qemu_console(&a, m);
-    option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
+    if (m->command_fd) {
+        option(&a, "chardev", xasprintf("socket,id=com2,fd=%d", m->command_fd));
+        option(&a, "serial", xasprintf("chardev:com2"));
+    } else {
+        option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
+    }
     if (m->disk)
         qemu_disk(&a, m);
     option(&a, "cdrom", xasprintf("%s", m->iso));
@@ -183,7 +188,10 @@ static char **bochs_argv(const struct machine *m)
         text_printf(&rc, "com1: enabled=1, mode=file, dev=\"%s/com1.txt\"\n", m->dir);
     else
         text_printf(&rc, "com1: enabled=1, mode=term, dev=%s\n", m->console_tty);
-    text_printf(&rc, "com2: enabled=1, mode=file, dev=\"%s/com2.txt\"\n", m->dir);
+    if (m->command_tty)
+        text_printf(&rc, "com2: enabled=1, mode=term, dev=%s\n", m->command_tty);
+    else
+        text_printf(&rc, "com2: enabled=1, mode=file, dev=\"%s/com2.txt\"\n", m->dir);
     text_printf(&rc, "port_e9_hack: enabled=1\n");
     text_printf(&rc, "sound: driver=dummy\n"
                      "vga: extension=vbe, update_freq=5, realtime=0\n");

@@ -50,6 +50,8 @@ struct machine {
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
     int console_fd;          /* QEMU, typed: the emulator's end of the channel */
     const char *console_tty; /* Bochs, typed: the terminal that is COM1 */
+    int command_fd;          /* QEMU: the emulator's end of a channel that is COM2; 0: com2.txt */
+    const char *command_tty; /* Bochs: likewise, a terminal; NULL: com2.txt */
     const char *gdb_socket;  /* QEMU: wait for gdb here; NULL: run at once */
     const char *commands;    /* Bochs: commands of its debugger; NULL: "c", that is run */
 };
