@@ -15,7 +15,7 @@ ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits exits-list sites ablation run \
-	debug iso ladder entry-check
+	debug iso ladder entry-check trace trace-view-check
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -64,7 +64,7 @@ include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
 
-.PHONY: all demo run debug iso sites ablation ladder exits-list
+.PHONY: all demo run debug iso sites ablation ladder exits-list trace trace-view-check
 
 demo: all $(BUILD)/tools/tv-demo
 	@$(BUILD)/tools/tv-demo
@@ -86,6 +86,12 @@ ablation: all $(BUILD)/tools/tv-ablation
 
 ladder: all $(BUILD)/tools/tv-ladder
 	@$(BUILD)/tools/tv-ladder --models='$(MODELS)' --opts='$(OPTS)' --json='$(JSON)'
+
+trace: all $(BUILD)/tools/tv-trace
+	@$(BUILD)/tools/tv-trace --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)' --out='$(OUT)'
+
+trace-view-check: all $(BUILD)/tools/tv-trace
+	@BUILD=$(BUILD) tests/speedscope.sh
 
 exits-list: $(BUILD)/tools/tv-exits-list
 	@$(BUILD)/tools/tv-exits-list $(if $(filter command environment,$(origin MODE)),'$(MODE)')
@@ -111,7 +117,9 @@ endif
 #: make fuzz N=.. SEED=..: compare the decoder with Zydis on N random strings (50 million), the emulator with the CPU on N/50 cases (Bochs: N/500), and run all fuzzers (virtio: a fifth of N)
 #: make entry-check EMU=.. CPU=.. N=.. SEED=..: the checker of VM entries against the CPUs: named ways and N random ones to break a VMCS or VMCB; a table by rule
 #: make bench-decoder: speed of the decoder and the scanner on the host, next to Zydis
-#: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode
+#: make trace MODE=.. EMU=.. RUN=..: every exit of a run with time, address and duration, for Perfetto, speedscope and flame graphs; OUT= OPTS=trace=drop
+#: make trace-view-check: load traces into speedscope in a browser (installs it below build/; needs npm and chromium)
+#: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode; TRACE=on: what recording it costs
 #: make exits-list MODE=svm|vtx: why a guest leaves a hardware mode: all causes, each with its reason
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources

@@ -10,8 +10,8 @@
  *
  * They serve the plain case only. All else leaves the guest as it is and goes the long way, which
  * is right in all cases: a single step that is due, RF, an interrupt shadow that ends, a fault, the
- * delivery of an event that was cut short. The same exits are counted; only the ring of last exits
- * has the long ones alone.
+ * delivery of an event that was cut short. The same exits are counted and traced; only the ring of
+ * last exits has the long ones alone.
  */
 #ifndef TRIVISOR_SHORT_H
 #define TRIVISOR_SHORT_H

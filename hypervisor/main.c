@@ -8,6 +8,7 @@
 #include "monitor/monitor.h"
 #include "multiboot.h"
 #include "symbols.h"
+#include "trace.h"
 #include "vm_loop.h"
 #include "x86.h"
 
@@ -242,8 +243,8 @@ static uint32_t dev_mode_answer(void *opaque)
 static void check_options(void)
 {
     static const char *const known[] = {
-        "mode=", "mem=",    "disk=", "virtio=", "umip=",  "paging=",  "nested=",
-        "scan=", "report=", "pv=",   "check=",  "break=", "monitor=", "switch="};
+        "mode=",   "mem=", "disk=",  "virtio=", "umip=",    "paging=", "nested=", "scan=",
+        "report=", "pv=",  "check=", "break=",  "monitor=", "switch=", "trace="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -259,7 +260,7 @@ static void check_options(void)
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
                    "virtio=on|off, paging=nested|shadow, nested=2m|4k, scan=on|off, "
                    "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE, "
-                   "monitor=COMMANDS, switch=MODE@MS,...",
+                   "trace=on|off|drop, monitor=COMMANDS, switch=MODE@MS,...",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -406,6 +407,7 @@ static void finish(struct vm *vm) __attribute__((noreturn));
 static void finish(struct vm *vm)
 {
     bool report = false;
+    trace_stop(vm);
     vm_record_stats(vm);
     monitor_finish();
     option_switch(vm->options, "report", &report);
@@ -444,6 +446,10 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     const char *why = option_switch(cmdline, "virtio", &virtio);
     if (why)
         refuse("%s", why);
+    bool traced;
+    why = trace_options(cmdline, &traced);
+    if (why)
+        refuse("%s", why);
     why = switch_plan_read(cmdline);
     if (why)
         refuse("%s", why);
@@ -464,6 +470,9 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
            mode->name, vm->ram_size / MB, disk0.sectors / 2, virtio, host_tsc_hz);
     kprintf("trivisor: running %s in mode %s (%s), %u MB\n", vm->name, mode->name, mode->what,
             vm->ram_size / MB);
+    why = traced ? trace_start(vm) : NULL;
+    if (why)
+        refuse("%s", why);
     why = monitor_start(vm);
     if (why)
         refuse("%s", why);

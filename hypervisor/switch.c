@@ -6,6 +6,7 @@
 #include "cpu.h"
 #include "host.h"
 #include "monitor/monitor.h"
+#include "trace.h"
 #include "vm_loop.h"
 
 #define PATIENCE_NS 2000000000ull /* a request that waits for longer is given up */
@@ -157,20 +158,35 @@ static void end(struct vm *vm, enum switch_state state, const struct vmm_mode *f
     host_work = true; /* whoever plans the next one looks again */
 }
 
+/* What observes the guest goes along. A trace takes the switch for a part of the exit before it. */
+static void leave(struct vm *vm)
+{
+    monitor_leave_mode(vm);
+    if (trace_is_on())
+        vm->vcpu.mode->trace(&vm->vcpu, false);
+}
+
+static void enter(struct vm *vm)
+{
+    if (trace_is_on())
+        vm->vcpu.mode->trace(&vm->vcpu, true);
+    monitor_enter_mode(vm);
+}
+
 /* The mode that was left takes the guest back if the new one cannot have it. */
 static void carry_out(struct vm *vm)
 {
     struct vcpu *vcpu = &vm->vcpu;
     const struct vmm_mode *from = vcpu->mode, *to = vm->switching.to;
     const char *const old_options = vm->options;
-    monitor_leave_mode(vm);
+    leave(vm);
     from->detach(vcpu);
     vm->options = options_with(vm->base_options, vm->switching.paging);
     vcpu->mode = to;
     vcpu->dirty = DIRTY_ALL;
     const char *why = to->attach(vcpu);
     if (!why) {
-        monitor_enter_mode(vm);
+        enter(vm);
         end(vm, SWITCH_DONE, from, "");
         return;
     }
@@ -182,7 +198,7 @@ static void carry_out(struct vm *vm)
     why = from->attach(vcpu);
     if (why)
         panic("mode %s does not take its guest back: %s", from->name, why);
-    monitor_enter_mode(vm);
+    enter(vm);
 }
 
 const char *vm_switch_try(struct vm *vm)

@@ -12,6 +12,8 @@ struct host_tss host_tss __attribute__((aligned(128)));
 void (*host_user_trap)(void);
 struct host_fixup host_fixups[HOST_FIXUPS];
 volatile bool host_work;
+uint32_t host_gate_next[256];
+static const uint32_t *wrappers;
 
 extern const uint32_t host_stubs[256];
 
@@ -25,11 +27,20 @@ static void (*irq_handlers[16])(void);
 #define FLAT_CODE 0x00CF9B000000FFFFull
 #define FLAT_DATA 0x00CF93000000FFFFull
 
-static void gate_set(unsigned vector, uint32_t handler, unsigned dpl)
+static void gate_set(unsigned vector, uint32_t stub, unsigned dpl)
 {
+    const uint32_t handler = wrappers ? wrappers[vector] : stub;
+    host_gate_next[vector] = stub;
     host_idt[vector] = (uint64_t)(handler & 0xFFFF0000u) << 32 |
                        (uint64_t)(0x8E00u | dpl << 13) << 32 | (uint32_t)HOST_CS << 16 |
                        (handler & 0xFFFFu);
+}
+
+void host_gates_wrap(const uint32_t stubs[256])
+{
+    wrappers = stubs;
+    for (unsigned v = 0; v < 256; v++)
+        gate_set(v, host_gate_next[v], host_idt[v] >> 45 & 3);
 }
 
 void host_gate_user(unsigned vector, bool on)

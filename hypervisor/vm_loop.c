@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "host.h"
 #include "monitor/monitor.h"
+#include "trace.h"
 #include "x86.h"
 
 /* vcpu.inc says the same to the assembler. */
@@ -16,6 +17,9 @@ _Static_assert(GPR_ESP == 4 && GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && G
                "vcpu.inc: the order of the registers");
 
 #define RING 16
+
+/* Parts of both loops (run()): calls of functions would cost each exit some ticks. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static struct {
     enum exit_reason reason;
@@ -84,7 +88,7 @@ static __attribute__((noinline)) void do_host_work(struct vm *vm)
     host_timer_set(plan < devices ? plan : devices);
 }
 
-static inline __attribute__((always_inline)) void inject_irq(struct vcpu *vcpu)
+static ALWAYS_INLINE void inject_irq(struct vcpu *vcpu)
 {
     const struct vmm_mode *mode = vcpu->mode;
     struct devices *dev = &vcpu->vm->dev;
@@ -102,9 +106,18 @@ static inline __attribute__((always_inline)) void inject_irq(struct vcpu *vcpu)
     mode->irq_window(vcpu, devices_irq_pending(dev));
 }
 
-/* One turn of the loop. What only the monitor's turn does costs the usual one nothing. */
-static inline __attribute__((always_inline)) void turn(struct vm *vm, struct vcpu *vcpu,
-                                                       struct vm_watch *watch)
+static ALWAYS_INLINE void idle(const bool traced)
+{
+    const uint64_t start = traced ? rdtsc() : 0;
+    host_idle();
+    if (traced)
+        trace_slice_add(TRACE_IDLE, start);
+}
+
+/* One turn of the loop. What only the monitor's turns and a trace need costs the usual one
+ * nothing. */
+static ALWAYS_INLINE void turn(struct vm *vm, struct vcpu *vcpu, struct vm_watch *watch,
+                               const bool traced)
 {
     struct exit exit;
     if (host_work) {
@@ -117,13 +130,17 @@ static inline __attribute__((always_inline)) void turn(struct vm *vm, struct vcp
         if (!(vcpu->eflags & FL_IF))
             vm_kill(vm, "HLT with interrupts disabled: nothing can wake this CPU again");
         else
-            host_idle();
+            idle(traced);
         return;
     }
     exit.insn_len = 0;
+    if (traced)
+        exit.done = EXIT_NONE;
     if (watch)
         watch->entered = rdtsc();
     vcpu->mode->run(vcpu, &exit);
+    if (traced)
+        trace_exit(vcpu, &exit);
     if (watch) {
         watch->left = rdtsc();
         watch->reason = exit.reason;
@@ -142,14 +159,22 @@ static inline __attribute__((always_inline)) void turn(struct vm *vm, struct vcp
 void vm_turn(struct vm *vm, struct vm_watch *watch)
 {
     watch->any = false;
-    turn(vm, &vm->vcpu, watch);
+    turn(vm, &vm->vcpu, watch, trace_is_on());
 }
 
-static __attribute__((noinline)) void run_until_stopped(struct vm *vm)
+/* There are two of these loops, so that the one without a trace pays nothing. */
+static __attribute__((noinline)) void run_plain(struct vm *vm)
 {
     struct vcpu *vcpu = &vm->vcpu;
     while (!vm->stopped)
-        turn(vm, vcpu, NULL);
+        turn(vm, vcpu, NULL, false);
+}
+
+static __attribute__((noinline)) void run_traced(struct vm *vm)
+{
+    struct vcpu *vcpu = &vm->vcpu;
+    while (!vm->stopped)
+        turn(vm, vcpu, NULL, true);
 }
 
 void vm_run(struct vm *vm)
@@ -159,6 +184,6 @@ void vm_run(struct vm *vm)
         if (vm->switching.to)
             vm_switch_turns(vm);
         else
-            run_until_stopped(vm);
+            (trace_is_on() ? run_traced : run_plain)(vm);
     } while (monitor_turn(vm));
 }

@@ -8,6 +8,7 @@
 #include "engine.h"
 #include "gmem.h"
 #include "para.h"
+#include "traced.h"
 
 static struct para *para_of(struct sw *sw)
 {
@@ -460,6 +461,12 @@ static bool has_virtio(const char *options)
     return features & PV_FEATURE_VIRTIO;
 }
 
+static void para_trace(struct vcpu *vcpu, bool on)
+{
+    sw_trace(vcpu, on);
+    pv_fast_trace(on);
+}
+
 const struct vmm_mode mode_para;
 const struct vmm_mode mode_para = {
     .name = "para",
@@ -479,6 +486,7 @@ const struct vmm_mode mode_para = {
     .tlb_flush = sw_tlb_flush,
     .tlb_flush_all = sw_tlb_flush_all,
     .stats = para_stats,
+    .trace = para_trace,
     .report = para_report,
     .watch = sw_watch,
     .step = sw_step_one,

@@ -108,6 +108,9 @@ extern const struct pv_mmu pv_shadow_mmu;
 void pv_fast_open(struct para *para);
 void pv_fast_close(void);
 
+/* Let a trace see the calls, or no longer. */
+void pv_fast_trace(bool on);
+
 /* Counted by the gates. */
 extern uint32_t pv_null_calls, pv_iret_calls;
 

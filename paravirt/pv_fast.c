@@ -5,6 +5,8 @@
 #include "para.h"
 #include "services.h"
 
+_Static_assert(EXIT_IO == 1, "pv_gates.asm");
+
 void pv_call_gate(void);
 void pv_iret_gate(void);
 
@@ -43,7 +45,7 @@ static uint64_t lean_done(struct sw *sw, uint32_t eax)
     flush_host_tlb(sw);
     if (!loop_needed(sw))
         return eax;
-    sw_fast.handled = true;
+    sw_fast.handled = EXIT_HYPERCALL;
     return (uint64_t)PV_LEAN_LOOK << 32 | eax;
 }
 
@@ -139,6 +141,16 @@ uint64_t pv_lean_call(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx)
     const int32_t result = pv_service(open_para, number, eax, edx, ebx);
     sw->vcpu->exit_count[EXIT_HYPERCALL]++;
     return lean_done(sw, (uint32_t)result);
+}
+
+typedef uint64_t lean_way(uint32_t number, uint32_t eax, uint32_t edx, uint32_t ebx);
+lean_way pv_lean_call_traced; /* pv_gates.asm: says the reason, and goes on with pv_lean_call() */
+extern lean_way *pv_lean_way; /* what the gate calls */
+lean_way *pv_lean_way = pv_lean_call;
+
+void pv_fast_trace(bool on)
+{
+    pv_lean_way = on ? pv_lean_call_traced : pv_lean_call;
 }
 
 /* Returns true when the GDT is to be read anew, which the slow way does. */

@@ -4,12 +4,16 @@
 bits 32
 %include "pv_abi.inc"
 %include "fast.inc"
+%include "resume.inc"
+%include "trace.inc"
 
 HOST_DS equ 0xFFE8
+EXIT_IO equ 1                   ; exit.h; pv_fast.c asserts it
 
 extern sw_fast, fast_iret, fast_slow, trap_common, host_esp
-extern pv_lean_call, pv_lean_drain, pv_queue_count, pv_queue_done, pv_null_calls, pv_iret_calls
-global pv_call_gate, pv_iret_gate
+extern pv_lean_way, pv_lean_drain, pv_queue_count, pv_queue_done, pv_null_calls, pv_iret_calls
+extern pv_lean_call, trace_at
+global pv_call_gate, pv_iret_gate, pv_lean_call_traced
 
 %define FAST(member) ss:sw_fast + FAST_ %+ member
 
@@ -44,7 +48,7 @@ pv_call_gate:
         jne .service
         inc dword [ss:pv_null_calls]
         xor eax, eax                    ; PV_OK
-        iretd
+        RESUME HYPERCALL
 .slow:  push dword 0
         push dword PV_GATE_CALL
         jmp trap_common
@@ -58,7 +62,7 @@ pv_call_gate:
         push edx
         push eax
         push ecx
-        call pv_lean_call               ; EAX: result, EDX: enum pv_lean
+        call [pv_lean_way]              ; EAX: result, EDX: enum pv_lean
         LEAVE_HOST
         cmp edx, 1
         je .undone
@@ -66,7 +70,7 @@ pv_call_gate:
         lea esp, [esp + 4]
         ja .look
         pop edx
-        iretd
+        RESUME SERVICE
 .look:  pop edx                         ; done, but there is more to do before the guest goes on
         jmp .slow
 .undone:
@@ -97,3 +101,14 @@ pv_iret_gate:
         test eax, eax
         jnz fast_slow
         jmp fast_iret
+
+; In place of pv_lean_call() while a trace is made: ports are counted in their own way.
+align 16
+pv_lean_call_traced:
+        mov eax, [esp + 4]              ; number
+        sub eax, PV_OP_IN8
+        cmp eax, PV_OP_OUT32 - PV_OP_IN8
+        ja pv_lean_call
+        mov eax, [trace_at]
+        or dword [eax + T_WORD], EXIT_IO << TRACE_REASON_SHIFT
+        jmp pv_lean_call

@@ -7,7 +7,7 @@ PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c o
 	$(wildcard hwassist/vmx/check*.c) \
 	$(addprefix hwassist/vmx/,causes.c event.c negotiate.c qualification.c) \
 	$(addprefix hwassist/svm/,causes.c check.c) \
-	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c util.c))
+	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c trace_read.c trace_write.c trace_sums.c util.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
 	tests/fuzz/fuzz_hypercalls.c)
@@ -25,7 +25,7 @@ FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_ma
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder \
-	tv-entry tv-exits-list)
+	tv-entry tv-exits-list tv-trace)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk

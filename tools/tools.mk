@@ -4,7 +4,7 @@ TOOL_LIB := $(patsubst tools/lib/%.c,$(BUILD)/tools/lib/%.o,$(wildcard tools/lib
 	$(BUILD)/tools/hypervisor/elf.o $(BUILD)/tools/hwassist/svm/causes.o $(BUILD)/tools/hwassist/vmx/causes.o
 TOOL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -Itools -Iguestos/include \
 	-Iparavirt/include -Ihypervisor/include -Ihwassist -MMD -MP
-TOOL_LIBS := -lcjson -lutil
+TOOL_LIBS := -lcjson -lutil -lm
 
 $(BUILD)/tools/%.o: tools/%.c
 	@mkdir -p $(@D)

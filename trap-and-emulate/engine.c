@@ -92,6 +92,7 @@ const char *sw_attach(struct vcpu *vcpu, const struct sw_policy *policy)
     sw->policy = policy;
     sw->gdt_stale = true;
     sw->short_ways = true;
+    sw->enter = sw_enter;
     sw->kernel_flags = &vcpu->eflags;
     sw->kernel_cr2 = &vcpu->cr2;
     const char *why = set_up(sw);
@@ -231,7 +232,7 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
 
     sw_fast_open(sw);
 
-    sw_enter(vcpu, &sw->frame);
+    sw->enter(vcpu, &sw->frame);
 
     sw_fast_collect(sw);
     const uint32_t changes = FL_NATIVE | (sw->step ? 0 : FL_TF);
@@ -246,8 +247,10 @@ void sw_run(struct vcpu *vcpu, struct exit *exit)
     if (sw->policy->after_exit)
         sw->policy->after_exit(sw);
     if (sw_fast.handled) {
-        sw_fast.handled = false;
         exit->reason = EXIT_NONE;
+        __asm__("" : "+m"(sw_fast.handled)); /* read again: so the test is one instruction */
+        exit->done = sw_fast.handled;
+        sw_fast.handled = EXIT_NONE;
         return;
     }
     sw_classify(sw, exit);

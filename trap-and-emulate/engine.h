@@ -59,9 +59,13 @@ enum step_kind { STEP_NONE, STEP_WRITE, STEP_SHADOW, STEP_READ, STEP_MONITOR };
 
 struct sw {
     struct sw_frame frame;
+    bool
+        user; /* what is loaded: guest-user root and tables, or guest-kernel; traced.asm knows it */
     struct vcpu *vcpu;
     const struct sw_policy *policy;
     void *policy_state;
+
+    void (*enter)(struct vcpu *vcpu, struct sw_frame *frame); /* or sw_enter_traced() */
 
     bool short_ways;        /* fast.h may serve this guest */
     bool watch_iret;        /* the policy must see every IRET of the kernel to itself */
@@ -86,7 +90,6 @@ struct sw {
         bool valid;
     } chosen[2][6];
 
-    bool user;              /* what is loaded: guest-user root and tables, or guest-kernel */
     bool loaded;            /* roots, tables and TSS are this vCPU's */
     uint16_t loaded_sel[6]; /* real selectors at the last entry, by enum sreg */
 

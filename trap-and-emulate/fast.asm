@@ -12,9 +12,10 @@
 
 bits 32
 %include "stub.inc"
+%include "resume.inc"
 
 extern sw_fast, sw_return, trap_common, current_vcpu, current_frame, host_esp, fast_deliver
-extern sw_lean, sw_lean_in, sw_lean_out
+extern sw_lean_way, sw_lean_in, sw_lean_out
 global fast_bp, fast_gp, fast_slow, fast_gp_slow
 global fast_cli, fast_sti, fast_pushf, fast_popf, fast_iret, fast_ud, fast_from_cr
 global fast_ports, fast_lean, fast_lean_bp
@@ -80,10 +81,7 @@ gp_slow:
 ; The instruction is done: go on behind it. %1: which counter
 %macro SITE_DONE 1
         inc dword [FAST(COUNT_ %+ %1)]
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
+        RESUME_SITE %1
 %endmacro
 
 ; From here to the events, ECX is the site's offset in sw_fast.
@@ -244,11 +242,7 @@ fast_iret:
         or edx, FL_IF | FL_R1
         mov [esp + S_EFLAGS + 4], edx
         inc dword [FAST(COUNT_IRET)]
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
+        RESUME_POP IRET
 
 fast_guest_end:
 
@@ -324,11 +318,7 @@ from_cr_%1:
         pop ebx
         pop es
         pop ds
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
+        RESUME_POP IO
 %endmacro
 ; %1: bytes, %2: the part of EAX, %3: immediate or dx, %4: the port into EAX
 %macro PORTS 4+
@@ -415,7 +405,7 @@ fast_lean:
         mov esp, [host_esp]
         cld
         mov edx, [sw_fast + ecx + SITE_ARG]
-        call sw_lean
+        call [sw_lean_way]
         mov esp, ebx
         cmp eax, 1
         jne .exit
@@ -434,7 +424,7 @@ fast_lean:
         mov edi, [ss:eax + V_EDI]
         mov eax, [ss:eax + V_EAX]
         add esp, F_EIP - F_DS
-        iretd
+        RESUME KNOWN
 .exit:  mov ecx, [current_frame]        ; as sw_user_trap would have left it
         mov dword [ecx + F_VECTOR], 13
         mov eax, [current_vcpu]         ; lean code may have moved it

@@ -76,7 +76,8 @@ struct sw_fast {
     uint32_t pf_error;                    /* of a page fault that goes to the guest */
     uint32_t count_flags, count_iret, count_soft_int, count_exception, count_fill, count_cr;
     uint32_t cold;    /* where the kernel's stack had no shadow, | 1; 0: nowhere */
-    bool handled;     /* lean code has done what there was to do: no exit is left to classify */
+    uint8_t handled;  /* the exit that lean code has finished (enum exit_reason): none is left to
+                       * classify */
     uint32_t *flags;  /* sw->kernel_flags */
     uint32_t iret_cs; /* kernel_cs, when IRET of the kernel to itself may go the short way */
 

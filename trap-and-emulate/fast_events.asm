@@ -3,6 +3,7 @@
 
 bits 32
 %include "stub.inc"
+%include "resume.inc"
 
 extern sw_fast, trap_common, current_vcpu, host_esp, sw_lean_page_fault
 global fast_pf, fast_int_stubs, fast_deliver, fast_deliver_end, fast_deliver_fault
@@ -85,11 +86,7 @@ section .text
         and [ss:eax], edx
         mov eax, [ss:current_vcpu]
         mov byte [ss:eax + V_INT_SHADOW], 0
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
+        RESUME_POP EVENT
 %%kernel:
         cmp dword [FAST(LEVEL)], LEVEL_KERNEL
         jne fast_deliver_abort
@@ -219,11 +216,7 @@ fast_pf:
         cmp eax, 1
         jb pf_slow
         ja .guest
-        pop edx
-        pop ecx
-        pop eax
-        add esp, 4
-        iretd
+        RESUME_POP SHADOW_FILL
 .guest: mov eax, [FAST(PF_ERROR)]
         mov [esp + D_ERROR], eax
         mov ecx, 14 * 32

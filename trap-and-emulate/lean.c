@@ -3,6 +3,7 @@
 #include "cpu.h"
 #include "engine.h"
 #include "services.h"
+#include "traced.h"
 
 /* What the stub does next. */
 enum lean { LEAN_SLOW, LEAN_RESUME, LEAN_BOUNCE };
@@ -66,7 +67,7 @@ lean_done(struct vcpu *vcpu, const struct insn *insn, enum exit_reason reason)
     if (!host_work && !irq_is_due(vcpu) && !vcpu->dirty && !sw_fast.sw->shadow.stale &&
         !sw_fast.sw->gdt_stale)
         return LEAN_RESUME;
-    sw_fast.handled = true;
+    sw_fast.handled = reason;
     return LEAN_SLOW;
 }
 
@@ -84,7 +85,7 @@ static inline void port_done(struct vcpu *vcpu, uint32_t port)
     /* A device may have written to the GDT, or to a page that is watched. */
     if (irq_is_due(vcpu) || host_work || vcpu->vm->stopped || sw_fast.sw->gdt_stale ||
         sw_fast.sw->shadow.stale)
-        sw_fast.handled = true;
+        sw_fast.handled = EXIT_IO;
 }
 
 /* What is above the size does not count. */
@@ -207,8 +208,28 @@ static lean_handler *const lean_handlers[OP_COUNT] = {
 };
 
 /* The handlers are those of the sites that lead here: site_of(). */
-uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn);
-uint32_t FROM_STUB sw_lean(struct vcpu *vcpu, const struct insn *insn)
+static uint32_t FROM_STUB lean(struct vcpu *vcpu, const struct insn *insn)
 {
     return lean_handlers[insn->op](vcpu, insn);
+}
+
+/* As they are counted. */
+static const uint8_t reasons[OP_COUNT] = {
+    [OP_MOV_TO_CR] = EXIT_CR,  [OP_CLTS] = EXIT_CR,   [OP_RDMSR] = EXIT_MSR,
+    [OP_WRMSR] = EXIT_MSR,     [OP_RDTSC] = EXIT_TSC, [OP_CPUID] = EXIT_CPUID,
+    [OP_INVLPG] = EXIT_INVLPG,
+};
+
+static uint32_t FROM_STUB lean_traced(struct vcpu *vcpu, const struct insn *insn)
+{
+    trace_reason(reasons[insn->op]);
+    return lean_handlers[insn->op](vcpu, insn);
+}
+
+extern lean_handler *sw_lean_way; /* what the stub calls */
+lean_handler *sw_lean_way = lean;
+
+void sw_lean_trace(bool on)
+{
+    sw_lean_way = on ? lean_traced : lean;
 }

@@ -3,6 +3,7 @@
  * Nothing of the guest kernel executes before the scanner has seen it.
  */
 #include "engine.h"
+#include "traced.h"
 
 /*
  * scan=off shows why there is a scanner: the sensitive instructions that do not trap then do, at
@@ -51,4 +52,5 @@ const struct vmm_mode mode_trap = {
     .stepped = sw_stepped,
     .show = sw_show,
     .explain = sw_explain,
+    .trace = sw_trace,
 };

@@ -157,7 +157,7 @@ static inline void enter_guest(struct vcpu *vcpu)
     if (svm->watched && !svm_before_entry(vcpu))
         return;
 
-    svm_enter(vcpu, v, ptr_to_hpa(v), ptr_to_hpa(svm->host), svm->ways);
+    svm->enter(vcpu, v, ptr_to_hpa(v), ptr_to_hpa(svm->host), svm->ways);
 
     if ((uint32_t)v->exit_code == VMEXIT_INVALID)
         return;
@@ -283,6 +283,7 @@ static const char *svm_attach(struct vcpu *vcpu)
     memset(svm->msrpm, 0xFF, MSRPM_PAGES * PAGE_SIZE);
     open_sysenter(svm->msrpm);
     control_area(svm);
+    svm->enter = svm_enter;
     svm->ways = svm_no_ways; /* the test has tables of its own */
     svm_switch_on(svm);
     why = svm->paging.shadowed ? NULL : probe_isolation(svm, vcpu->vm);
@@ -366,8 +367,9 @@ static void svm_run(struct vcpu *vcpu, struct exit *exit)
 {
     enter_guest(vcpu);
     if (svm_of(vcpu)->handled) {
-        svm_of(vcpu)->handled = false;
         exit->reason = EXIT_NONE;
+        exit->done = svm_of(vcpu)->handled;
+        svm_of(vcpu)->handled = EXIT_NONE;
         return;
     }
     svm_classify(vcpu, exit);
@@ -383,6 +385,11 @@ static int svm_stats(struct vcpu *vcpu, char *buf, unsigned size)
     const struct svm *svm = svm_of(vcpu);
     const int n = ksnprintf(buf, size, "\"entries\":%llu,", svm->entries);
     return n + paging_stats(&svm->paging, buf + n, size - (unsigned)n);
+}
+
+static void svm_trace(struct vcpu *vcpu, bool on)
+{
+    svm_of(vcpu)->enter = on ? svm_enter_traced : svm_enter;
 }
 
 const struct vmm_mode mode_svm;
@@ -406,4 +413,5 @@ const struct vmm_mode mode_svm = {
     .stepped = svm_stepped,
     .show = svm_show,
     .explain = svm_explain,
+    .trace = svm_trace,
 };

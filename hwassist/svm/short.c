@@ -3,6 +3,7 @@
 #include "short.h"
 
 #include "svm.h"
+#include "trace_format.h"
 
 /* Plain instructions, as they lie in memory. One with a prefix goes the long way. */
 #define BYTES_CPUID 0xA20Fu
@@ -44,18 +45,18 @@ static inline bool end_is_known(const struct svm *svm, struct vmcb *v, uint32_t 
 }
 
 /* The loop has something to do before the guest goes on. Returns false, for a way to return. */
-static bool stop(struct svm *svm)
+static bool stop(struct svm *svm, enum exit_reason reason)
 {
-    svm->handled = true;
+    svm->handled = reason;
     return false;
 }
 
 /* The guest goes on, unless an interrupt waits that it can take now. That one was waiting at the
  * entry already, which then asked for an exit; for those that a device raises see port_way(). */
-static inline bool go_on(struct svm *svm, const struct vmcb *v)
+static inline bool go_on(struct svm *svm, const struct vmcb *v, enum exit_reason reason)
 {
     if ((v->intercept_misc1 & MISC1_VINTR) && (v->eflags & FL_IF))
-        return stop(svm);
+        return stop(svm, reason);
     svm->short_entries++;
     return true;
 }
@@ -69,7 +70,7 @@ static bool IN_REGISTERS cpuid_way(struct vcpu *vcpu, struct vmcb *v)
     v->eip = eip;
     guest_cpuid_to(vcpu, &v->eax);
     vcpu->exit_count[EXIT_CPUID]++;
-    return go_on(svm, v);
+    return go_on(svm, v, EXIT_CPUID);
 }
 
 /* A mode that gives its guests no services: see handle_hypercall(). */
@@ -82,7 +83,7 @@ static bool IN_REGISTERS vmmcall_way(struct vcpu *vcpu, struct vmcb *v)
     v->eip = eip;
     v->eax = UINT32_MAX;
     vcpu->exit_count[EXIT_HYPERCALL]++;
-    return go_on(svm, v);
+    return go_on(svm, v, EXIT_HYPERCALL);
 }
 
 /* RDMSR only: a write may leave something to load, and that is the long way's. */
@@ -95,7 +96,7 @@ static bool IN_REGISTERS msr_way(struct vcpu *vcpu, struct vmcb *v)
     v->eip = eip;
     v->eax = vcpu->gpr[GPR_EAX];
     vcpu->exit_count[EXIT_MSR]++;
-    return go_on(svm, v);
+    return go_on(svm, v, EXIT_MSR);
 }
 
 static bool IN_REGISTERS port_way(struct vcpu *vcpu, struct vmcb *v)
@@ -110,8 +111,8 @@ static bool IN_REGISTERS port_way(struct vcpu *vcpu, struct vmcb *v)
     else
         short_port_wide(vcpu, &v->eax, info >> 16, info >> IO_SIZE_SHIFT & 7, info & IO_IN);
     if (short_loop_must_look(vcpu, info >> 16, v->intercept_misc1 & MISC1_VINTR))
-        return stop(svm_of(vcpu));
-    return go_on(svm_of(vcpu), v);
+        return stop(svm_of(vcpu), EXIT_IO);
+    return go_on(svm_of(vcpu), v, EXIT_IO);
 }
 
 /* The instruction starts anew. When it was the delivery of an event, that goes the long way. */
@@ -131,6 +132,14 @@ svm_way *const svm_short_ways[SVM_WAYS] = {
     [SVM_WAY_NPF] = nested_way, [VMEXIT_VMMCALL] = vmmcall_way,
 };
 svm_way *const svm_no_ways[SVM_WAYS] = {NULL};
+
+const uint32_t svm_way_bits[SVM_WAYS] = {
+    [VMEXIT_CPUID] = TRACE_SHORT_BITS(EXIT_CPUID),
+    [VMEXIT_IO] = TRACE_SHORT_BITS(EXIT_IO),
+    [VMEXIT_MSR] = TRACE_SHORT_BITS(EXIT_MSR),
+    [SVM_WAY_NPF] = TRACE_SHORT_BITS(EXIT_NESTED_FILL),
+    [VMEXIT_VMMCALL] = TRACE_SHORT_BITS(EXIT_HYPERCALL),
+};
 
 /* --- where instructions are that exit --- */
 

@@ -34,6 +34,12 @@ typedef bool IN_REGISTERS svm_way(struct vcpu *vcpu, struct vmcb *vmcb);
 #define SVM_WAYS (SVM_WAY_NPF + 1)
 _Static_assert(VMEXIT_VMMCALL < SVM_WAY_NPF, "enter.asm: WAY_LAST, WAY_NPF");
 
+/* enter.asm: the world switch, general registers included, and the short ways; and the same for a
+ * trace (trace.h). */
+typedef void svm_world_switch(struct vcpu *vcpu, struct vmcb *vmcb, hpa_t vmcb_hpa,
+                              hpa_t host_vmcb_hpa, svm_way *const *ways);
+svm_world_switch svm_enter, svm_enter_traced;
+
 struct svm {
     struct vmcb *vmcb;
     struct vmcb *host; /* VMSAVE area for the host's FS GS TR LDTR and SYSENTER MSRs */
@@ -48,9 +54,11 @@ struct svm {
     enum event_kind injected; /* what the last entry did, ... */
     uint32_t injected_at;     /* ... and EIP then */
     uint64_t entries;
+    svm_world_switch *enter;
     svm_way *const *ways;   /* the short ways that exits may take, by exit code */
     uint32_t short_entries; /* entries after one of them, not in entries yet */
-    bool handled;           /* one finished the last exit, and the loop has something to do */
+    uint8_t handled;        /* the exit that one has finished (enum exit_reason), and the loop has
+                             * something to do */
     bool next_rip;          /* exits say where the instruction ends (CPUID 8000000A EDX bit 3) */
     struct svm_site site[SVM_SITES];
 };
@@ -60,14 +68,11 @@ static inline struct svm *svm_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-/* enter.asm: the world switch, general registers included, and the short ways. */
-void svm_enter(struct vcpu *vcpu, struct vmcb *vmcb, hpa_t vmcb_hpa, hpa_t host_vmcb_hpa,
-               svm_way *const *ways);
-
 /* short.c: exits that are finished without the vCPU loop, all of them and none. The places that it
  * knows: svm_site_learn() after the long way has decoded an instruction, and svm_sites_forget()
  * when CR0 or CR4 may have changed what the guest's tables mean. */
 extern svm_way *const svm_short_ways[SVM_WAYS], *const svm_no_ways[SVM_WAYS];
+extern const uint32_t svm_way_bits[SVM_WAYS]; /* of a record in a trace */
 void svm_site_learn(struct vcpu *vcpu);
 
 /* An empty slot has an address that belongs into another one. */

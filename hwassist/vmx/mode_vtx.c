@@ -112,6 +112,7 @@ static const char *vtx_attach(struct vcpu *vcpu)
     if (!told) /* and not again when a guest comes back */
         vmx_controls_walk(&vmx->controls, record_feature);
     told = true;
+    vmx->enter = vmx_enter;
     vmx->ways = vmx->watched ? vmx_no_ways : vmx_short_ways;
     vmx->exit_eip = vcpu->eip;
     vcpu->backend = vmx;
@@ -281,7 +282,7 @@ void vmx_run(struct vcpu *vcpu, struct exit *exit)
     if (vmx->watched && !may_enter(vmx, exit))
         return;
 
-    if (vmx_enter(vcpu, vmx->launched, vmx->ways)) {
+    if (vmx->enter(vcpu, vmx->launched, vmx->ways)) {
         entry_refused(vmx, exit);
         return;
     }
@@ -297,8 +298,9 @@ void vmx_run(struct vcpu *vcpu, struct exit *exit)
     vmx->shadow = (uint8_t)vmcs_read(VMCS_GUEST_INTERRUPTIBILITY);
     vcpu->int_shadow = vmx->shadow & (SHADOW_STI | SHADOW_MOV_SS);
     if (vmx->handled) {
-        vmx->handled = false;
         exit->reason = EXIT_NONE;
+        exit->done = vmx->handled;
+        vmx->handled = EXIT_NONE;
         return;
     }
     vmx_classify(vcpu, exit);
@@ -322,6 +324,14 @@ static int vtx_stats(struct vcpu *vcpu, char *buf, unsigned size)
     return n + paging_stats(&vmx->paging, buf + n, size - (unsigned)n);
 }
 
+static void vtx_trace(struct vcpu *vcpu, bool on)
+{
+    struct vmx *vmx = vmx_of(vcpu);
+    vmx->enter = on ? vmx_enter_traced : vmx_enter;
+    vmx_make_current(vmx);
+    vmcs_write(VMCS_HOST_EIP, (uint32_t)(on ? vmx_exit_traced : vmx_exit));
+}
+
 const struct vmm_mode mode_vtx;
 const struct vmm_mode mode_vtx = {
     .name = "vtx",
@@ -343,4 +353,5 @@ const struct vmm_mode mode_vtx = {
     .stepped = vmx_stepped,
     .show = vmx_show,
     .explain = vmx_explain,
+    .trace = vtx_trace,
 };

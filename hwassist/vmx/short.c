@@ -2,6 +2,7 @@
  * interrupts off and the VMCS of the vCPU current; the guest's ESP, EIP and EFLAGS are in it. */
 #include "short.h"
 
+#include "trace_format.h"
 #include "vmcs.h"
 #include "vmx.h"
 
@@ -19,9 +20,9 @@ static inline void vmcs_put(enum vmcs_field field, uint32_t value)
 }
 
 /* The loop has something to do before the guest goes on. Returns false, for a way to return. */
-static bool stop(struct vmx *vmx)
+static bool stop(struct vmx *vmx, enum exit_reason reason)
 {
-    vmx->handled = true;
+    vmx->handled = reason;
     return false;
 }
 
@@ -30,14 +31,14 @@ static bool stop(struct vmx *vmx)
  * entry already, which then asked for an exit; for those that a device raises see io_way(). With IF
  * clear the host's own interrupts are looked at here (host_interrupted() says why).
  */
-static inline bool go_on(struct vmx *vmx, uint32_t eflags)
+static inline bool go_on(struct vmx *vmx, uint32_t eflags, enum exit_reason reason)
 {
     if (!(eflags & FL_IF)) {
         host_irq_poll();
         if (host_work)
-            return stop(vmx);
+            return stop(vmx, reason);
     } else if (vmx->window) {
-        return stop(vmx);
+        return stop(vmx, reason);
     }
     vmx->short_entries++;
     return true;
@@ -63,7 +64,7 @@ static bool IN_REGISTERS cpuid_way(struct vcpu *vcpu)
     step_over();
     vcpu->exit_count[EXIT_CPUID]++;
     guest_cpuid_to(vcpu, &vcpu->gpr[GPR_EAX]);
-    return go_on(vmx_of(vcpu), eflags);
+    return go_on(vmx_of(vcpu), eflags, EXIT_CPUID);
 }
 
 /* A mode that gives its guests no services: see handle_hypercall(). */
@@ -75,7 +76,7 @@ static bool IN_REGISTERS vmcall_way(struct vcpu *vcpu)
     step_over();
     vcpu->exit_count[EXIT_HYPERCALL]++;
     vcpu->gpr[GPR_EAX] = UINT32_MAX;
-    return go_on(vmx_of(vcpu), eflags);
+    return go_on(vmx_of(vcpu), eflags, EXIT_HYPERCALL);
 }
 
 static bool IN_REGISTERS rdmsr_way(struct vcpu *vcpu)
@@ -85,7 +86,7 @@ static bool IN_REGISTERS rdmsr_way(struct vcpu *vcpu)
         return false;
     step_over();
     vcpu->exit_count[EXIT_MSR]++;
-    return go_on(vmx_of(vcpu), eflags);
+    return go_on(vmx_of(vcpu), eflags, EXIT_MSR);
 }
 
 static bool IN_REGISTERS io_way(struct vcpu *vcpu)
@@ -101,8 +102,8 @@ static bool IN_REGISTERS io_way(struct vcpu *vcpu)
     else
         short_port_byte(vcpu, eax, q >> QUAL_IO_PORT_SHIFT, q & QUAL_IO_IN);
     if (short_loop_must_look(vcpu, q >> QUAL_IO_PORT_SHIFT, vmx_of(vcpu)->window))
-        return stop(vmx_of(vcpu));
-    return go_on(vmx_of(vcpu), eflags);
+        return stop(vmx_of(vcpu), EXIT_IO);
+    return go_on(vmx_of(vcpu), eflags, EXIT_IO);
 }
 
 /* The instruction starts anew. When it was the delivery of an event, that goes the long way. */
@@ -113,11 +114,19 @@ static bool IN_REGISTERS ept_way(struct vcpu *vcpu)
         nested_fill(&vmx->paging.map, vcpu->vm, vmcs_get(VMCS_GUEST_PHYSICAL)) != NESTED_FILLED)
         return false;
     vcpu->exit_count[EXIT_NESTED_FILL]++;
-    return go_on(vmx, vmcs_get(VMCS_GUEST_EFLAGS));
+    return go_on(vmx, vmcs_get(VMCS_GUEST_EFLAGS), EXIT_NESTED_FILL);
 }
 
 vmx_way *const vmx_no_ways[VMX_WAYS] = {NULL};
 vmx_way *const vmx_short_ways[VMX_WAYS] = {
     [VMX_CPUID] = cpuid_way, [VMX_VMCALL] = vmcall_way,     [VMX_IO] = io_way,
     [VMX_RDMSR] = rdmsr_way, [VMX_EPT_VIOLATION] = ept_way,
+};
+
+const uint32_t vmx_way_bits[VMX_WAYS] = {
+    [VMX_CPUID] = TRACE_SHORT_BITS(EXIT_CPUID),
+    [VMX_VMCALL] = TRACE_SHORT_BITS(EXIT_HYPERCALL),
+    [VMX_IO] = TRACE_SHORT_BITS(EXIT_IO),
+    [VMX_RDMSR] = TRACE_SHORT_BITS(EXIT_MSR),
+    [VMX_EPT_VIOLATION] = TRACE_SHORT_BITS(EXIT_NESTED_FILL),
 };

@@ -24,6 +24,16 @@ enum vmx_form {
 /* A short way: finishes an exit, or leaves it as it is for the long way. Returns whether the guest
  * goes on at once. */
 typedef bool IN_REGISTERS vmx_way(struct vcpu *vcpu);
+#define VMX_WAYS 56u /* basic exit reasons that may have one */
+_Static_assert(VMX_XSETBV < VMX_WAYS, "enter.asm: WAYS");
+
+/* enter.asm: VMLAUNCH or, when launched, VMRESUME, and the short ways. Returns 0 after an exit; 1
+ * when the instruction itself failed. vmx_exit is where the CPU arrives on an exit. And the same
+ * for a trace (trace.h). */
+typedef int vmx_world_switch(struct vcpu *vcpu, int launched, vmx_way *const *ways);
+vmx_world_switch vmx_enter, vmx_enter_traced;
+void vmx_exit(void);
+void vmx_exit_traced(void);
 
 /* The mode's own state of a vCPU: one page. */
 struct vmx {
@@ -48,7 +58,9 @@ struct vmx {
     bool breakpoints;            /* the monitor has some: INT3 exits */
     bool stepping, guest_steps;  /* in vmx_step(); and the guest has the trap flag set itself */
     uint32_t dr6_before;
-    bool handled; /* a short way finished the last exit; the loop has something to do */
+    uint8_t handled; /* the exit that a short way has finished (enum exit_reason), and the loop has
+                      * something to do */
+    vmx_world_switch *enter;
 };
 
 static inline struct vmx *vmx_of(const struct vcpu *vcpu)
@@ -56,16 +68,9 @@ static inline struct vmx *vmx_of(const struct vcpu *vcpu)
     return vcpu->backend;
 }
 
-#define VMX_WAYS 56u /* basic exit reasons that may have one */
-_Static_assert(VMX_XSETBV < VMX_WAYS, "enter.asm: WAYS");
-
 /* short.c: exits that are finished without the vCPU loop, by basic exit reason. */
 extern vmx_way *const vmx_short_ways[VMX_WAYS], *const vmx_no_ways[VMX_WAYS];
-
-/* enter.asm: VMLAUNCH or, when launched, VMRESUME, and the short ways. Returns 0 after an exit; 1
- * when the instruction itself failed. vmx_exit is where the CPU arrives on an exit. */
-int vmx_enter(struct vcpu *vcpu, int launched, vmx_way *const *ways);
-void vmx_exit(void);
+extern const uint32_t vmx_way_bits[VMX_WAYS]; /* of a record in a trace */
 
 /*
  * operation.c: VMX operation of this CPU, and the VMCS that is current in it.

@@ -21,6 +21,11 @@ static inline void outsw(uint16_t port, const void *from, uint32_t words)
     __asm__ volatile("cld; rep outsw" : "+S"(from), "+c"(words) : "d"(port) : "memory");
 }
 
+static inline void outsb(uint16_t port, const void *from, uint32_t bytes)
+{
+    __asm__ volatile("cld; rep outsb" : "+S"(from), "+c"(bytes) : "d"(port) : "memory");
+}
+
 static inline void insw(uint16_t port, void *to, uint32_t words)
 {
     __asm__ volatile("cld; rep insw" : "+D"(to), "+c"(words) : "d"(port) : "memory");

@@ -69,6 +69,8 @@ struct exit {
     /* Length of the instruction that caused the exit. After common code has handled the exit it
      * advances EIP by this much, in one place (exit_advance); 0 where nothing is skipped. */
     uint8_t insn_len;
+    /* With EXIT_NONE: enum exit_reason of an exit that the mode has finished and counted. */
+    uint8_t done;
     union {
         struct {
             uint16_t port;

@@ -80,6 +80,13 @@ struct vmm_mode {
     /* Mode-specific counters as JSON members ("\"scanned\":12,"...) into buf; returns length. */
     int (*stats)(struct vcpu *vcpu, char *buf, unsigned size);
 
+    /*
+     * Let trace.h see where the guest is left and entered, also by short ways (on), or no longer.
+     * Called while the mode is attached and the guest does not run. Without a trace the mode pays
+     * nothing for it.
+     */
+    void (*trace)(struct vcpu *vcpu, bool on);
+
     /* Records about what the mode did, at the end of a run with report=on. Optional. */
     void (*report)(struct vcpu *vcpu);
 

@@ -131,6 +131,10 @@ void host_gate_user(unsigned vector, bool on);
  * the VMM itself it must pass on to trap_common, as the usual stub does. And the end of that. */
 void host_gate_take(unsigned vector, void (*stub)(void), bool user);
 void host_gate_give_back(unsigned vector);
+/* Let stubs[vector] run before the stub of each vector, at which it goes on by host_gate_next[]: it
+ * leaves all as it finds it. NULL: no longer. */
+void host_gates_wrap(const uint32_t stubs[256]);
+extern uint32_t host_gate_next[256];
 
 /* Something of the host (timer, key, serial byte) waits for the vCPU loop. */
 extern volatile bool host_work;

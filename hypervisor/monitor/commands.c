@@ -31,6 +31,7 @@ const struct command commands[] = {
     {"stack", "", 0, 0, "the guest's calls, by its frame pointers", command_stack},
     {"stats", "", 0, 0, "counters of the mode", command_stats},
     {"step", "[N]", 0, 1, "execute N instructions (1); interrupts wait meanwhile", command_step},
+    {"trace", "[on|off]", 0, 1, "record every exit (for the host: make trace)", command_trace},
     {"walk", "ADDRESS", 1, 1, "what the CPU looks up to reach ADDRESS, level by level",
      command_walk},
     {"x", "[/N][b|w|d] ADDRESS", 1, 2, "N bytes, words or doublewords of guest memory: x /8d esp",

@@ -1,6 +1,9 @@
 /* Pause, continue, step, interrupts, the end. */
+#include <string.h>
+
 #include "gmem.h"
 #include "monitor.h"
+#include "trace.h"
 #include "vmm.h"
 #include "words.h"
 #include "x86.h"
@@ -143,6 +146,21 @@ bool command_mode(struct vm *vm, struct sink *sink, int argc, char **argv)
         return false; /* the console says why */
     say_mode(vm, sink);
     return true;
+}
+
+bool command_trace(struct vm *vm, struct sink *sink, int argc, char **argv)
+{
+    const char *why = NULL;
+    if (argc > 1 && !strcmp(argv[1], "on")) {
+        why = trace_start(vm);
+    } else if (argc > 1 && !strcmp(argv[1], "off")) {
+        trace_stop(vm);
+    } else if (argc > 1) {
+        say(sink, "'%s' is neither on nor off", argv[1]);
+        return false;
+    }
+    say(sink, "%s", why ? why : trace_is_on() ? "every exit is recorded" : "nothing is recorded");
+    return !why;
 }
 
 bool command_quit(struct vm *vm, struct sink *sink, int argc, char **argv)

@@ -20,5 +20,9 @@ bench-decoder: $(BENCH) $(MINNOW_ELF) $(VMM_ELF)
 # What exits cost: a bare guest on emulated machines. Missed targets are marked, and are no error.
 .PHONY: bench-exits
 
-bench-exits: all $(BUILD)/tests/bench/exits.elf $(BUILD)/tests/bench/pv_exits.elf $(BUILD)/tools/tv-bench-exits
+bench-exits: all $(BUILD)/tests/bench/exits.elf $(BUILD)/tests/bench/pv_exits.elf $(BUILD)/tools/tv-bench-exits $(BUILD)/tools/tv-bench-trace
+ifeq ($(TRACE),on)
+	@$(BUILD)/tools/tv-bench-trace --mode='$(MODE)'
+else
 	@$(BUILD)/tools/tv-bench-exits --mode='$(MODE)' --opts='$(OPTS)'
+endif

@@ -97,6 +97,7 @@ int main(int argc, char **argv)
     tests_causes();
     tests_switching();
     tests_monitor();
+    tests_trace();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))
             continue;

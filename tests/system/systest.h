@@ -48,6 +48,7 @@ void tests_entry(void);
 void tests_causes(void);
 void tests_switching(void);
 void tests_monitor(void);
+void tests_trace(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

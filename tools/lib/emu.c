@@ -241,6 +241,7 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
                         .cpu = spec->cpu,
                         .mem_mb = spec->mem_mb,
                         .console = spec->console,
+                        .trace = spec->trace,
                         .virtio = spec->virtio == VIRTIO_ON && spec->files.mode == MODE_NATIVE,
                         .dir = spec->dir};
     if (!take_disk(run, &m))
@@ -252,10 +253,13 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
         run->error = error;
         return false;
     }
-    int out = open_fresh(run, "emulator.txt"), tty = -1;
+    if (spec->trace)
+        close(open_fresh(run, MACHINE_TRACE));
+    const bool out_is_trace = spec->trace && spec->emu == EMU_BOCHS;
+    int out = open_fresh(run, out_is_trace ? MACHINE_TRACE : "emulator.txt"), tty = -1;
     close(open_fresh(run, "com2.txt"));
     int far = open_console(run, &m), far2 = open_commands(run, &m);
-    if (spec->emu == EMU_BOCHS) {
+    if (spec->emu == EMU_BOCHS && !spec->trace) {
         setenv("TERM", "vt100", 1);
         run->screen_fd = make_terminal(&tty);
     }

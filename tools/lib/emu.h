@@ -23,8 +23,9 @@ struct emu_spec {
     const char *disk;   /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
     bool commands;      /* COM2 takes input, too: emu_command() */
     unsigned timeout_s; /* wall time for the whole run, 0: no limit */
-    const char *dir;    /* for the run's files; made when missing */
-    int echo_fd;        /* console output is also copied there; -1: nowhere */
+    bool trace;      /* keep what the VMM sends to port 0xE9 in MACHINE_TRACE; CONSOLE_FILE only */
+    const char *dir; /* for the run's files; made when missing */
+    int echo_fd;     /* console output is also copied there; -1: nowhere */
 };
 
 enum emu_outcome {

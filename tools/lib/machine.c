@@ -143,6 +143,8 @@ static char **qemu_argv(const struct machine *m)
     } else {
         option(&a, "serial", xasprintf("file:%s/com2.txt", m->dir));
     }
+    if (m->trace)
+        option(&a, "debugcon", xasprintf("file:%s/" MACHINE_TRACE, m->dir));
     if (m->disk)
         qemu_disk(&a, m);
     option(&a, "cdrom", xasprintf("%s", m->iso));
@@ -159,17 +161,17 @@ static char **qemu_argv(const struct machine *m)
 
 /*
  * Debian's Bochs has no display that shows nothing. "term" draws with curses on the terminal it
- * is started on, which emu.c makes for it; where that terminal belongs to Bochs' debugger, "rfb"
- * (a VNC server that nobody needs to connect to) takes its place.
+ * is started on, which emu.c makes for it; where that terminal belongs to Bochs' debugger or its
+ * output to a trace, "rfb" (a VNC server that nobody needs to connect to) takes its place.
  */
 static char **bochs_argv(const struct machine *m)
 {
     struct args a = {0};
     struct text rc = {0};
     char *rc_path = xasprintf("%s/bochsrc", m->dir), *cmd_path = xasprintf("%s/commands", m->dir);
-    const bool debug = m->commands != NULL;
+    const bool no_screen = m->commands || m->trace;
     text_printf(&rc, "config_interface: textconfig\n");
-    text_printf(&rc, "display_library: %s\n", debug ? "rfb, options=\"timeout=0\"" : "term");
+    text_printf(&rc, "display_library: %s\n", no_screen ? "rfb, options=\"timeout=0\"" : "term");
     text_printf(&rc, "romimage: file=/usr/share/bochs/BIOS-bochs-latest\n");
     text_printf(&rc, "vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest\n");
     text_printf(&rc, "cpu: model=%s, count=1, ips=%d, reset_on_triple_fault=0\n", machine_cpu(m),
@@ -201,7 +203,7 @@ static char **bochs_argv(const struct machine *m)
     text_free(&rc);
 
     /* Debian's Bochs always starts in its debugger; "q" is reached when the machine stops. */
-    const char *commands = debug ? m->commands : "c\nq\n";
+    const char *commands = m->commands ? m->commands : "c\nq\n";
     write_file(cmd_path, commands, strlen(commands));
     add(&a, xasprintf("bochs"));
     option(&a, "q", NULL);

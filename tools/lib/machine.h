@@ -44,6 +44,7 @@ struct machine {
     const char *cpu;    /* the emulator's own name of a CPU model, or NULL */
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
+    bool trace;              /* what the VMM sends to port 0xE9 is kept; no console is typed at */
     bool virtio;             /* QEMU: its own devices; the disk is no ATA drive then */
     const char *iso;         /* what it boots from */
     const char *disk;        /* the image of its disk, written in place; NULL: it has none */
@@ -60,6 +61,9 @@ struct machine {
 
 /* The CPU model that the machine will have. */
 const char *machine_cpu(const struct machine *m);
+
+/* What came to port 0xE9, below dir. Bochs writes it to its standard output. */
+#define MACHINE_TRACE "trace.bin"
 
 /* The emulator's argument list, NULL-terminated; writes bochsrc where Bochs needs it. Everything
  * is allocated and lives until the program ends. */
