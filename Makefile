@@ -15,7 +15,7 @@ ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits exits-list sites ablation run \
-	debug iso ladder entry-check trace trace-view-check
+	debug iso ladder entry-check trace trace-view-check report report-repeat
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -27,7 +27,8 @@ help:
 	@echo "  MODE is native, trap, para, vtx or svm; EMU is qemu or bochs."
 
 deps:
-	@tools/install-deps.sh --quiet $(if $(filter fuzz,$(MAKECMDGOALS)),--fuzz)
+	@tools/install-deps.sh --quiet $(if $(filter fuzz,$(MAKECMDGOALS)),--fuzz) \
+		$(if $(filter report report-repeat,$(MAKECMDGOALS)),--report)
 
 # Boot images are cached by content in build/iso; those of old builds are of no use.
 $(READY_TARGETS): deps
@@ -64,7 +65,7 @@ include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
 
-.PHONY: all demo run debug iso sites ablation ladder exits-list trace trace-view-check
+.PHONY: all demo run debug iso sites ablation ladder exits-list trace trace-view-check report report-repeat
 
 demo: all $(BUILD)/tools/tv-demo
 	@$(BUILD)/tools/tv-demo
@@ -93,6 +94,16 @@ trace: all $(BUILD)/tools/tv-trace
 trace-view-check: all $(BUILD)/tools/tv-trace
 	@BUILD=$(BUILD) tests/speedscope.sh
 
+# The page is looked at strictly: as XML, which it is too, and as HTML.
+report: all $(BUILD)/tools/tv-report $(BUILD)/tools/tv-ablation
+	@$(BUILD)/tools/tv-report $(if $(QUICK),--quick) --emu='$(if $(filter command environment,$(origin EMU)),$(EMU))'
+	@xmllint --noout $(BUILD)/report/index.html
+	@tidy -errors -quiet $(BUILD)/report/index.html
+
+report-repeat: report
+	@$(BUILD)/tools/tv-report $(if $(QUICK),--quick) --emu='$(if $(filter command environment,$(origin EMU)),$(EMU))' \
+		--out=$(BUILD)/report/again --check=$(BUILD)/report/report.json
+
 exits-list: $(BUILD)/tools/tv-exits-list
 	@$(BUILD)/tools/tv-exits-list $(if $(filter command environment,$(origin MODE)),'$(MODE)')
 
@@ -109,6 +120,8 @@ endif
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make sites EMU=.. RUN=..: what mode para patches in the guest, and how often each site runs; BY=address WITHOUT= JSON=
 #: make ablation EMU=..: what each mechanism of mode para is worth (two minutes); WORKLOADS= WITHOUT= JSON= CSV=
+#: make report: all modes against native, against published figures and claims: build/report/index.html, JSON, CSV (three minutes); QUICK=1: a part; EMU=
+#: make report-repeat: the same twice; every figure must repeat to the last digit
 #: make ladder: Minnow's tests and benchmarks on every CPU with VT-x or AMD-V that Bochs models (four minutes); MODELS= OPTS= JSON=
 #: make all: build the VMM and the guest only
 #: make unit: the unit tests only

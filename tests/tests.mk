@@ -7,7 +7,8 @@ PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c o
 	$(wildcard hwassist/vmx/check*.c) \
 	$(addprefix hwassist/vmx/,causes.c event.c negotiate.c qualification.c) \
 	$(addprefix hwassist/svm/,causes.c check.c) \
-	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c trace_read.c trace_write.c trace_sums.c util.c))
+	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c trace_read.c trace_write.c trace_sums.c util.c) \
+	$(addprefix tools/overhead/,figures.c plan.c published.c model.c claims.c table.c plot_element.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
 	tests/fuzz/fuzz_hypercalls.c)
@@ -25,7 +26,7 @@ FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_ma
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder \
-	tv-entry tv-exits-list tv-trace)
+	tv-entry tv-exits-list tv-trace tv-report)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk
@@ -45,7 +46,7 @@ $(BUILD)/tests/libpure.a: $(PURE_OBJ)
 $(BUILD)/tests/unit: $(UNIT_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
 	@echo "  LD(unit) $@"
-	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion
+	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion -lm
 
 $(BUILD)/tests/decoder-zydis: $(ZYDIS_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)

@@ -17,14 +17,20 @@ FUZZ_PACKAGES="
 clang libclang-rt-14-dev
 "
 
+# `make report` alone needs these: plots, and a strict look at the page.
+REPORT_PACKAGES="
+gnuplot-nox libxml2-utils tidy
+"
+
 usage() {
     cat <<EOF
-usage: tools/install-deps.sh [--check | --list | --quiet | --help] [--fuzz]
+usage: tools/install-deps.sh [--check | --list | --quiet | --help] [--fuzz] [--report]
   (nothing)  install the packages that are missing
   --check    say what is missing, install nothing; exit status 1 when something is
   --list     print the names of all packages that are needed
   --quiet    as (nothing), but silent when there is nothing to do
   --fuzz     with any of these: also what only \`make fuzz\` needs
+  --report   with any of these: also what only \`make report\` needs
 EOF
 }
 
@@ -41,11 +47,16 @@ say() {
 
 quiet=no
 check=no
-case "${1-} ${2-}" in
-'--fuzz '* | *' --fuzz') PACKAGES="$PACKAGES $FUZZ_PACKAGES" ;;
-esac
-[ "${1-}" != --fuzz ] || shift
-case ${1-} in
+what=
+for option; do
+    case $option in
+    --fuzz) PACKAGES="$PACKAGES $FUZZ_PACKAGES" ;;
+    --report) PACKAGES="$PACKAGES $REPORT_PACKAGES" ;;
+    *) [ -z "$what" ] || { usage >&2 && exit 2; }
+       what=$option ;;
+    esac
+done
+case $what in
 '') ;;
 --check) check=yes ;;
 --quiet) quiet=yes ;;

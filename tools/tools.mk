@@ -25,5 +25,12 @@ $(BUILD)/tools/tv-%: $(BUILD)/tools/tv-%.o $(TOOL_LIB)
 	@echo "  HOSTLD $@"
 	@gcc -o $@ $^ $(TOOL_LIBS)
 
+# The overhead report is a program of several files.
+REPORT_OBJ := $(patsubst tools/overhead/%.c,$(BUILD)/tools/overhead/%.o,$(wildcard tools/overhead/*.c))
+
+$(BUILD)/tools/tv-report: $(BUILD)/tools/tv-report.o $(REPORT_OBJ) $(TOOL_LIB)
+	@echo "  HOSTLD $@"
+	@gcc -o $@ $^ $(TOOL_LIBS) -lm
+
 .PRECIOUS: $(BUILD)/tools/%.o
--include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d $(BUILD)/tools/hypervisor/*.d $(BUILD)/tools/hwassist/*/*.d)
+-include $(wildcard $(BUILD)/tools/*.d $(BUILD)/tools/lib/*.d $(BUILD)/tools/overhead/*.d $(BUILD)/tools/hypervisor/*.d $(BUILD)/tools/hwassist/*/*.d)

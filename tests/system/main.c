@@ -90,6 +90,7 @@ int main(int argc, char **argv)
     tests_guests();
     tests_sites();
     tests_ablation();
+    tests_overhead();
     tests_hardware();
     tests_emulator();
     tests_entry();

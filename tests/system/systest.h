@@ -42,6 +42,7 @@ void tests_panics(void);
 void tests_guests(void);
 void tests_sites(void);
 void tests_ablation(void);
+void tests_overhead(void);
 void tests_emulator(void);
 void tests_hardware(void);
 void tests_entry(void);
