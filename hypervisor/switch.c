@@ -115,13 +115,15 @@ bool vm_switch_target(unsigned i, char *name)
     return false;
 }
 
-/* The VMM's options with the wanted paging in front of them, where it is found first. */
-static const char *options_with(const char *options, const char *paging)
+/* The VMM's options with the wanted paging in front of them, where it is found first. There are two
+ * places for them: the mode that is left may have to come back with those that it has now. */
+static const char *options_with(const struct vm *vm, const char *paging)
 {
-    static char text[OPTIONS_SIZE];
+    static char texts[2][OPTIONS_SIZE];
+    char *text = texts[vm->options == texts[0]];
     if (!paging)
-        return options;
-    ksnprintf(text, sizeof(text), "paging=%s %s", paging, options);
+        return vm->base_options;
+    ksnprintf(text, OPTIONS_SIZE, "paging=%s %s", paging, vm->base_options);
     return text;
 }
 
@@ -149,9 +151,9 @@ static void end(struct vm *vm, enum switch_state state, const struct vmm_mode *f
     if (state == SWITCH_FAILED)
         kprintf("\ntrivisor: no switch from mode %s to %s: %s\n", from->name, s->to->name, why);
     record("{\"type\":\"switch\",\"from\":\"%s\",\"to\":\"%s\",\"paging\":\"%s\","
-           "\"waits\":%u,\"ns\":%llu,\"done\":%u,\"why\":\"%s\"}",
+           "\"waits\":%u,\"ns\":%llu,\"pages\":%u,\"done\":%u,\"why\":\"%s\"}",
            from->name, s->to->name, s->paging ? s->paging : "", s->waits,
-           host_now_ns() - s->asked_ns, state == SWITCH_DONE, why);
+           host_now_ns() - s->asked_ns, pages_available(), state == SWITCH_DONE, why);
     s->state = state;
     s->done += state == SWITCH_DONE;
     s->to = NULL;
@@ -181,7 +183,7 @@ static void carry_out(struct vm *vm)
     const char *const old_options = vm->options;
     leave(vm);
     from->detach(vcpu);
-    vm->options = options_with(vm->base_options, vm->switching.paging);
+    vm->options = options_with(vm, vm->switching.paging);
     vcpu->mode = to;
     vcpu->dirty = DIRTY_ALL;
     const char *why = to->attach(vcpu);

@@ -1,6 +1,7 @@
 /* Switches at given times: switch= on the VMM's command line; see switch.h. */
 #include <string.h>
 
+#include "host.h"
 #include "switch.h"
 #include "vm_loop.h"
 #include "vmm.h"
@@ -17,7 +18,8 @@ static struct {
     bool random, asked;   /* asked: the last one has not been seen done yet */
     unsigned target;      /* that one, and those that do not take this guest: bits */
     uint32_t unfit;
-    uint32_t seed, mean_us;
+    bool by_exits; /* the time is counted in exits that the loop sees */
+    uint32_t seed, mean, exits_left;
     char only[WORD_SIZE]; /* "/trap/svm+shadow/": no others; "": all */
     struct {
         char target[SWITCH_TARGET_SIZE];
@@ -25,8 +27,9 @@ static struct {
     } at[PLAN_MAX];
 } plan = {.due = UINT64_MAX};
 
-static const char wrong[] = "switch= is MODE@MS,MODE@MS,... (at most 16, in order of time) or "
-                            "random:SEED:COUNT[:US[:MODE/MODE/...]]";
+static const char wrong[] =
+    "switch= is MODE@MS,MODE@MS,... (at most 16, in order of time) or "
+    "random:SEED:COUNT[:US[:MODE/MODE/...]], with EXITSx instead of US to count exits";
 
 /* G. Marsaglia, "Xorshift RNGs", Journal of Statistical Software 8 (2003): 13, 17, 5. */
 static uint32_t draw(void)
@@ -53,17 +56,23 @@ static bool number(const char **text, uint32_t *value)
 /* The guest runs for that long between two switches, however long a switch takes. */
 static void next_random(uint64_t now_ns)
 {
-    plan.due = now_ns + (uint64_t)(1 + draw() % (2 * plan.mean_us)) * NS_PER_US;
+    const uint32_t wait = 1 + draw() % (2 * plan.mean);
+    if (plan.by_exits)
+        plan.exits_left = wait;
+    else
+        plan.due = now_ns + (uint64_t)wait * NS_PER_US;
 }
 
 static const char *read_random(const char *text)
 {
     plan.random = true;
-    plan.mean_us = USUAL_US;
+    plan.mean = USUAL_US;
     if (!number(&text, &plan.seed) || *text++ != ':' || !number(&text, &plan.count))
         return wrong;
-    if (*text == ':' && (text++, !number(&text, &plan.mean_us) || !plan.mean_us))
+    if (*text == ':' && (text++, !number(&text, &plan.mean) || !plan.mean))
         return wrong;
+    plan.by_exits = *text == 'x';
+    text += plan.by_exits;
     if (*text == ':')
         ksnprintf(plan.only, sizeof(plan.only), "/%s/", text + 1);
     else if (*text)
@@ -108,7 +117,7 @@ const char *switch_plan_read(const char *options)
 /* While one waits, nothing is due: a deadline that is over would leave the guest no time. */
 uint64_t switch_plan_deadline(const struct vm *vm)
 {
-    return vm->switching.to ? UINT64_MAX : plan.due;
+    return vm->switching.to || plan.by_exits ? UINT64_MAX : plan.due;
 }
 
 /* Is the name among those that are wanted? */
@@ -157,10 +166,11 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns)
         return;
     if (plan.asked)
         look_back(vm, now_ns);
-    if (now_ns < plan.due)
+    if (plan.by_exits ? plan.exits_left : now_ns < plan.due)
         return;
     if (plan.random && !random_target(name)) {
         plan.due = UINT64_MAX;
+        plan.by_exits = false;
         return;
     }
     if (!plan.random)
@@ -169,8 +179,21 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns)
     if (why)
         kprintf("\ntrivisor: switch=: %s\n", why);
     plan.asked = plan.random;
-    if (++plan.next == plan.count)
+    if (++plan.next == plan.count) {
         plan.due = UINT64_MAX;
-    else if (!plan.random)
+        plan.by_exits = false;
+    } else if (!plan.random) {
         plan.due = plan.at[plan.next].ms * NS_PER_MS;
+    }
+}
+
+bool switch_plan_counts_exits(void)
+{
+    return plan.by_exits;
+}
+
+void switch_plan_exit(struct vm *vm)
+{
+    if (plan.exits_left && !--plan.exits_left)
+        switch_plan_turn(vm, host_now_ns());
 }

@@ -177,12 +177,25 @@ static __attribute__((noinline)) void run_traced(struct vm *vm)
         turn(vm, vcpu, NULL, true);
 }
 
+/* With a plan of switches after so many exits. */
+static void run_counted(struct vm *vm)
+{
+    struct vm_watch watch;
+    while (!vm->stopped) {
+        vm_turn(vm, &watch);
+        if (watch.any)
+            switch_plan_exit(vm);
+    }
+}
+
 void vm_run(struct vm *vm)
 {
     host_work = vm->started = true;
     do {
         if (vm->switching.to)
             vm_switch_turns(vm);
+        else if (switch_plan_counts_exits())
+            run_counted(vm);
         else
             (trace_is_on() ? run_traced : run_plain)(vm);
     } while (monitor_turn(vm));

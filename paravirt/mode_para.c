@@ -445,6 +445,14 @@ static bool para_keeps(struct vcpu *vcpu, const struct insn *insn)
     return insn->op == OP_INTN && !vcpu_cpl(vcpu) && own_gate((uint8_t)insn->imm);
 }
 
+/* A breakpoint inside of a patched site. */
+static bool para_splits(struct vcpu *vcpu, gva_t gva)
+{
+    const struct para *para = para_of(sw_of(vcpu));
+    const struct pv_site *site = patcher_site_around(&para->patcher, gva);
+    return site && pv_is_patched(site->op, para->features);
+}
+
 static bool para_show(struct vcpu *vcpu, const char *topic, struct sink *sink)
 {
     if (strcmp(topic, "patches"))
@@ -491,6 +499,7 @@ const struct vmm_mode mode_para = {
     .watch = sw_watch,
     .step = sw_step_one,
     .keeps = para_keeps,
+    .splits = para_splits,
     .stepped = sw_stepped,
     .show = para_show,
     .explain = sw_explain,

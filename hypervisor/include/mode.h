@@ -107,6 +107,10 @@ struct vmm_mode {
      * execute it? Optional. */
     bool (*keeps)(struct vcpu *vcpu, const struct insn *insn);
 
+    /* Has the mode written an instruction over gva that begins before it, so that a breakpoint
+     * there would be its operand? Optional: NULL where it writes none. */
+    bool (*splits)(struct vcpu *vcpu, gva_t gva);
+
     /* The monitor has executed instructions on the canonical state: that EIP moved on means
      * nothing. */
     void (*stepped)(struct vcpu *vcpu);

@@ -64,12 +64,17 @@ uint32_t vm_switch_answer(const struct vm *vm);
  * switch=MODE@MS,MODE@MS,... at these times of the guest (ms since its start), or
  * switch=random:SEED:COUNT[:US[:MODE/MODE/...]]: COUNT switches to random modes (to those, or all
  * that the CPU can run), after random times of US microseconds in the mean (2000), the same for the
- * same SEED. Returns NULL, or one sentence.
+ * same SEED; with EXITSx instead of US after so many exits that the vCPU loop sees, that is in the
+ * middle of what an exit leaves to be done. Returns NULL, or one sentence.
  */
 const char *switch_plan_read(const char *options);
 
 /* When is the next one due (host_now_ns(), UINT64_MAX: never)? Ask for it, if it is over. */
 uint64_t switch_plan_deadline(const struct vm *vm);
 void switch_plan_turn(struct vm *vm, uint64_t now_ns);
+
+/* Does it count exits? Then each one is told to it. */
+bool switch_plan_counts_exits(void);
+void switch_plan_exit(struct vm *vm);
 
 #endif

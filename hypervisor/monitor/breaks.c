@@ -19,6 +19,7 @@
 
 static struct break_point {
     bool used, planted;
+    bool lost; /* the guest has written over it: not to be planted again */
     bool go;   /* only count and tell */
     gva_t gva; /* as it was given */
     gpa_t gpa;
@@ -39,6 +40,7 @@ static void plant(struct vm *vm, struct break_point *b)
     const uint8_t *p = guest_ram(vm, b->gpa, 1);
     b->byte = *p;
     b->planted = true;
+    b->lost = false;
     write_byte(vm, b->gpa, INT3);
 }
 
@@ -143,15 +145,24 @@ static void update(struct vm *vm)
 void monitor_leave_mode(struct vm *vm)
 {
     for (unsigned i = 0; i < BREAKS_MAX; i++) {
-        if (points[i].used)
-            lift(vm, &points[i]);
+        struct break_point *b = &points[i];
+        b->lost |= b->planted && !is_there(vm, b);
+        if (b->used)
+            lift(vm, b);
     }
+}
+
+/* One that the mode has no place for waits for another mode. */
+static bool splits(struct vm *vm, gva_t gva)
+{
+    const struct vmm_mode *mode = vm->vcpu.mode;
+    return mode->splits && mode->splits(&vm->vcpu, gva);
 }
 
 void monitor_enter_mode(struct vm *vm)
 {
     for (unsigned i = 0; i < BREAKS_MAX; i++) {
-        if (points[i].used)
+        if (points[i].used && !points[i].lost && !splits(vm, points[i].gva))
             plant(vm, &points[i]);
     }
     update(vm);
@@ -182,6 +193,10 @@ bool command_break(struct vm *vm, struct sink *sink, int argc, char **argv)
         say(sink, "the guest has no memory at %08x now", gva);
         return false;
     }
+    if (splits(vm, gva)) {
+        say(sink, "%08x is inside of a patched site; 'patches' lists where they begin", gva);
+        return false;
+    }
     if (at_gpa(gpa)) {
         say(sink, "breakpoint %u is there already", (unsigned)(at_gpa(gpa) - points) + 1);
         return false;
@@ -210,7 +225,9 @@ bool command_breaks(struct vm *vm, struct sink *sink, int argc, char **argv)
             continue;
         say(sink, "%u  %08x  guest physical %08x  byte %02x  %u hits%s%s  %s", i + 1, b->gva,
             b->gpa, b->byte, b->hits, b->go ? ", go" : "",
-            is_there(vm, b) ? "" : ", overwritten by the guest",
+            is_there(vm, b)         ? ""
+            : b->planted || b->lost ? ", overwritten by the guest"
+                                    : ", not in this mode: inside of a patched site",
             place_of(vm, b->gva, place, sizeof(place)));
         say_data(sink, "\"number\":%u,\"address\":%u,\"hits\":%u", i + 1, b->gva, b->hits);
     }

@@ -533,6 +533,16 @@ static void refused(const struct test_case *test)
     emu_free(&run);
 }
 
+/* Is the same tried in QEMU, too? */
+static bool in_qemu(const struct fatal *f)
+{
+    for (unsigned i = 0; i < sizeof(fatals) / sizeof(fatals[0]); i++) {
+        if (fatals[i].emu == EMU_QEMU && !strcmp(fatals[i].word, f->word))
+            return true;
+    }
+    return false;
+}
+
 void tests_guests(void)
 {
     for (int e = 0; e < EMU_KINDS; e++) {
@@ -588,6 +598,8 @@ void tests_guests(void)
     test_add(refused, EMU_QEMU, MODE_TRAP, 70, "guests-scan-refused/qemu");
     for (unsigned i = 0; i < sizeof(fatals) / sizeof(fatals[0]); i++) {
         const struct fatal *f = &fatals[i];
+        if (!tests_long() && f->emu == EMU_BOCHS && f->mode != MODE_VTX && in_qemu(f))
+            continue;
         test_add(fatal, f->emu, f->mode, 70, "guests-fatal/%u-%s-%s-%s%s", i, f->word,
                  emu_names[f->emu], mode_names[f->mode], f->options ? "-scan-off" : "");
     }

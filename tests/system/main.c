@@ -56,7 +56,7 @@ bool tests_long(void)
 
 bool tests_pair(enum emu_kind emu, enum run_mode mode)
 {
-    const bool rare = emu == EMU_BOCHS && (mode == MODE_PARA || mode == MODE_SVM);
+    const bool rare = emu == EMU_BOCHS && mode != MODE_VTX;
     return !pair_problem(emu, mode) && (tests_long() || !rare);
 }
 
@@ -98,6 +98,7 @@ int main(int argc, char **argv)
     tests_causes();
     tests_switching();
     tests_monitor();
+    tests_storm();
     tests_trace();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))

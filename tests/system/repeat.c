@@ -80,9 +80,10 @@ static void exits(const struct test_case *test)
 
 void tests_repeat(void)
 {
-    static const enum run_mode compared[] = {MODE_NATIVE, MODE_TRAP, MODE_VTX, MODE_SVM};
+    static const enum run_mode compared[] = {MODE_TRAP, MODE_VTX, MODE_SVM, MODE_NATIVE};
+    const unsigned last = tests_long() ? 4 : 3;
     for (int e = 0; e < EMU_KINDS; e++) {
-        for (unsigned i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
+        for (unsigned i = 0; i < last; i++) {
             if (tests_pair((enum emu_kind)e, compared[i]))
                 test_add(exits, (enum emu_kind)e, compared[i], 130, "repeat-exits/%s-%s",
                          emu_names[e], mode_names[compared[i]]);
@@ -90,7 +91,8 @@ void tests_repeat(void)
     }
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = 0; m < RUN_MODES; m++) {
-            if (tests_pair((enum emu_kind)e, (enum run_mode)m))
+            const bool often = m == MODE_TRAP || m == MODE_PARA || m == MODE_VTX;
+            if (tests_pair((enum emu_kind)e, (enum run_mode)m) && (often || tests_long()))
                 test_add(repeat, (enum emu_kind)e, (enum run_mode)m, 130, "repeat/%s-%s",
                          emu_names[e], mode_names[m]);
         }

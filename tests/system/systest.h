@@ -26,7 +26,8 @@ struct test_case *test_add(void (*run)(const struct test_case *), enum emu_kind 
 bool tests_long(void);
 
 /* Is the pair one for cases that run the same programs in all of them? The default run leaves out
- * the modes in Bochs that QEMU has, but for trap: Bochs' own cases of these are the bare guests. */
+ * the modes in Bochs that QEMU has: Bochs' own cases of these are the bare guests, and the short
+ * form of usertests. */
 bool tests_pair(enum emu_kind emu, enum run_mode mode);
 
 /* Each file's cases. */
@@ -49,6 +50,7 @@ void tests_entry(void);
 void tests_causes(void);
 void tests_switching(void);
 void tests_monitor(void);
+void tests_storm(void);
 void tests_trace(void);
 
 /* Fail the case. */

@@ -178,6 +178,13 @@ static void counts(const struct test_case *test)
     check_all(&t, 700);
 }
 
+/* Calls that mode para counts apart are in the VMM's count also after the mode was left. */
+static void left_para(const struct test_case *test)
+{
+    const struct traced t = run_tool(test, "--run='bench;hvmode,trap;hvmode,para;ls'");
+    check_counts(&t, 30000);
+}
+
 /* More than fits: it is sent as it comes, and nothing is lost. */
 static void draining(const struct test_case *test)
 {
@@ -293,6 +300,7 @@ static void known_exits(const struct test_case *test)
 void tests_trace(void)
 {
     test_add(usage, EMU_QEMU, MODE_TRAP, 60, "trace-usage");
+    test_add(left_para, EMU_QEMU, MODE_PARA, 200, "trace-left-para");
     for (int e = 0; e < EMU_KINDS; e++) {
         for (int m = MODE_TRAP; m < RUN_MODES; m++) {
             const enum emu_kind emu = (enum emu_kind)e;

@@ -110,11 +110,11 @@ void tests_virtio(void)
                 tests_long() || m == (e == EMU_QEMU ? MODE_SVM : MODE_VTX) || m == MODE_TRAP;
             if (tests_pair((enum emu_kind)e, (enum run_mode)m))
                 add(found, "virtio-found", e, m, 60);
-            if (often || m == MODE_NATIVE)
+            if (tests_long() || m == MODE_TRAP || (often && m == MODE_VTX))
                 add(test_shell, "shell", e, m, 90);
-            if (often)
+            if (tests_long() || (often && (m == MODE_TRAP) == (e == EMU_QEMU)))
                 add(test_usertests_quick, "usertests-quick", e, m, 250);
-            if (tests_long() || m == MODE_NATIVE || m == MODE_TRAP)
+            if (tests_long() || (e == EMU_QEMU && (m == MODE_NATIVE || m == MODE_TRAP)))
                 add(test_disk_keeps, "disk-keeps", e, m, 130);
             if ((often || m == MODE_PARA) && m != MODE_NATIVE &&
                 tests_pair((enum emu_kind)e, (enum run_mode)m))
