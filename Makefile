@@ -72,7 +72,7 @@ demo: all $(BUILD)/tools/tv-demo
 
 run: all $(BUILD)/tools/tv-run
 	@$(BUILD)/tools/tv-run --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)' \
-		--mem='$(MEM)' --cpu='$(CPU)' --disk='$(DISK)' --virtio='$(VIRTIO)' --timeout='$(TIMEOUT)'
+		--mem='$(MEM)' --cpu='$(CPU)' --disk='$(DISK)' --virtio='$(VIRTIO)' --snapshot='$(SNAPSHOT)' --timeout='$(TIMEOUT)'
 
 debug: all $(BUILD)/tools/tv-debug
 	@$(BUILD)/tools/tv-debug --emu='$(EMU)' --mode='$(MODE)' --run='$(RUN)' --opts='$(OPTS)'
@@ -115,7 +115,7 @@ endif
 # What `make help` prints:
 #: make demo: every mode in both emulators, measured; tables in build/report/ (about a minute)
 #: make test: all tests: unit, structure, format, system; ends with "N passed, N failed"
-#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= VIRTIO=on|off TIMEOUT=
+#: make run MODE=.. EMU=..: Minnow's shell on this terminal; RUN=prog,arg;prog2 OPTS= MEM= CPU= DISK= VIRTIO=on|off TIMEOUT= SNAPSHOT=FILE
 #: make debug MODE=.. EMU=..: the same under gdb (QEMU) or Bochs' own debugger
 #: make iso: build/trivisor.iso, a boot image with a menu of all modes
 #: make sites EMU=.. RUN=..: what mode para patches in the guest, and how often each site runs; BY=address WITHOUT= JSON=

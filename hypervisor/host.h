@@ -20,6 +20,8 @@ uint64_t host_now_ns(void);
 /* So many ticks of the TSC shall not have passed: guest time stands still while a guest is paused.
  */
 void host_time_skip(uint64_t ticks);
+/* host_now_ns() is that now, and not less. */
+void host_time_set(uint64_t ns);
 /* Interrupt (set host_work) at host_now_ns() == deadline or soon after; replaces the last one. */
 void host_timer_set(uint64_t deadline_ns);
 
@@ -38,11 +40,14 @@ void host_input_init(void);
 /* Wait until both serial ports are empty, then switch the machine off with the status. */
 void host_power_off(int status) __attribute__((noreturn));
 
-/* The master of the primary IDE channel: its size in sectors, 0: there is none. Then: count
- * sectors between it and bytes; and make sure that what was written lasts. False: it failed. */
-uint32_t host_disk_init(void);
-bool host_disk_transfer(uint32_t sector, uint32_t count, void *bytes, bool write);
-bool host_disk_flush(void);
+/* The drives of the primary IDE channel; the master is the guest's disk, the slave holds a
+ * snapshot. Its size in sectors, 0: there is none. Then: count sectors between it and bytes; and
+ * make sure that what was written lasts. False: it failed. */
+enum host_drive { HOST_MASTER, HOST_SLAVE };
+uint32_t host_disk_init(enum host_drive drive);
+bool host_disk_transfer(enum host_drive drive, uint32_t sector, uint32_t count, void *bytes,
+                        bool write);
+bool host_disk_flush(enum host_drive drive);
 
 /* guest_disk.c: the guest's disk, as the word disk= of the options says. Returns NULL, or why it
  * cannot be had. Later: the guest wrote some sectors; save them now (false: that failed). */
@@ -51,6 +56,9 @@ struct guest_disk {
     uint32_t sectors;
 };
 const char *guest_disk_open(const char *options, struct guest_disk *disk);
+/* One of that size, all zeros, for a snapshot to fill; with disk=host it takes the place of what is
+ * on the host's. */
+const char *guest_disk_make(const char *options, uint32_t sectors, struct guest_disk *disk);
 void guest_disk_written(uint32_t sector, uint32_t count);
 bool guest_disk_save(const struct guest_disk *disk);
 

@@ -1,7 +1,7 @@
 /*
- * The host's disk: the ATA drive that is master of the primary channel, polled, one sector at a
- * time (T13 1321D, ATA/ATAPI-5, 9.5 and 9.6). The VMM uses it before a guest runs, and when it
- * saves what the guest wrote.
+ * The host's drives: the ATA drives of the primary channel, polled, one sector at a time (T13
+ * 1321D, ATA/ATAPI-5, 9.5 and 9.6). The VMM uses the master before a guest runs, and when it saves
+ * what the guest wrote; the slave for snapshots.
  */
 #include "cpu.h"
 #include "host.h"
@@ -21,7 +21,8 @@
 #define DF 0x20
 #define DRQ 0x08
 #define ERR 0x01
-#define MASTER_LBA 0xE0
+#define LBA_DEVICE 0xE0 /* addresses are LBAs */
+#define SLAVE 0x10
 
 #define READ_SECTORS 0x20
 #define WRITE_SECTORS 0x30
@@ -44,9 +45,14 @@ static bool wait_for(uint8_t wanted)
     return !(status & (BSY | DF | ERR)) && (status & wanted) == wanted;
 }
 
-static void start(uint8_t command, uint32_t sector, uint32_t count)
+static uint8_t device(enum host_drive drive)
 {
-    outb(DEVICE, (uint8_t)(MASTER_LBA | (sector >> 24 & 0x0F)));
+    return drive == HOST_SLAVE ? LBA_DEVICE | SLAVE : LBA_DEVICE;
+}
+
+static void start(enum host_drive drive, uint8_t command, uint32_t sector, uint32_t count)
+{
+    outb(DEVICE, (uint8_t)(device(drive) | (sector >> 24 & 0x0F)));
     outb(COUNT, (uint8_t)count);
     outb(LBA_LOW, (uint8_t)sector);
     outb(LBA_MID, (uint8_t)(sector >> 8));
@@ -54,24 +60,25 @@ static void start(uint8_t command, uint32_t sector, uint32_t count)
     outb(STATUS, command);
 }
 
-uint32_t host_disk_init(void)
+uint32_t host_disk_init(enum host_drive drive)
 {
     static uint16_t id[SECTOR_WORDS];
     outb(CONTROL, CONTROL_NIEN);
-    outb(DEVICE, MASTER_LBA);
+    outb(DEVICE, device(drive));
     const uint8_t status = inb(STATUS);
     if (status == 0xFF || !(status & DRDY))
         return 0; /* nobody drives the bus, or there is no such drive */
-    start(IDENTIFY, 0, 0);
+    start(drive, IDENTIFY, 0, 0);
     if (!wait_for(DRQ))
         return 0; /* a CD-ROM, for instance */
     insw(DATA, id, SECTOR_WORDS);
     return id[60] | (uint32_t)id[61] << 16;
 }
 
-static bool transfer(uint32_t sector, uint32_t count, uint8_t *bytes, bool write)
+static bool transfer(enum host_drive drive, uint32_t sector, uint32_t count, uint8_t *bytes,
+                     bool write)
 {
-    start(write ? WRITE_SECTORS : READ_SECTORS, sector, count);
+    start(drive, write ? WRITE_SECTORS : READ_SECTORS, sector, count);
     for (uint32_t i = 0; i < count; i++, bytes += SECTOR_WORDS * 2) {
         if (!wait_for(DRQ))
             return false;
@@ -83,11 +90,12 @@ static bool transfer(uint32_t sector, uint32_t count, uint8_t *bytes, bool write
     return wait_for(DRDY);
 }
 
-bool host_disk_transfer(uint32_t sector, uint32_t count, void *bytes, bool write)
+bool host_disk_transfer(enum host_drive drive, uint32_t sector, uint32_t count, void *bytes,
+                        bool write)
 {
     for (uint8_t *at = bytes; count > 0;) {
         const uint32_t part = count < COMMAND_MAX ? count : COMMAND_MAX;
-        if (!transfer(sector, part, at, write))
+        if (!transfer(drive, sector, part, at, write))
             return false;
         sector += part;
         count -= part;
@@ -96,8 +104,8 @@ bool host_disk_transfer(uint32_t sector, uint32_t count, void *bytes, bool write
     return true;
 }
 
-bool host_disk_flush(void)
+bool host_disk_flush(enum host_drive drive)
 {
-    start(FLUSH_CACHE, 0, 0);
+    start(drive, FLUSH_CACHE, 0, 0);
     return wait_for(DRDY);
 }

@@ -7,6 +7,7 @@
 #include "host.h"
 #include "monitor/monitor.h"
 #include "multiboot.h"
+#include "snapshot.h"
 #include "symbols.h"
 #include "trace.h"
 #include "vm_loop.h"
@@ -243,8 +244,9 @@ static uint32_t dev_mode_answer(void *opaque)
 static void check_options(void)
 {
     static const char *const known[] = {
-        "mode=",   "mem=", "disk=",  "virtio=", "umip=",    "paging=", "nested=", "scan=",
-        "report=", "pv=",  "check=", "break=",  "monitor=", "switch=", "trace="};
+        "mode=",    "mem=",    "disk=",   "virtio=",   "umip=",   "paging=",
+        "nested=",  "scan=",   "report=", "pv=",       "check=",  "break=",
+        "monitor=", "switch=", "trace=",  "snapshot=", "restore="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
         bool good = *word == '/';
@@ -260,7 +262,8 @@ static void check_options(void)
             refuse("unknown option '%s'; known are mode=, mem=MB, disk=ram|host|none, umip=on|off, "
                    "virtio=on|off, paging=nested|shadow, nested=2m|4k, scan=on|off, "
                    "pv=-sti,-mmu,..., report=on|off, check=on|off, break=RULE, "
-                   "trace=on|off|drop, monitor=COMMANDS, switch=MODE@MS,...",
+                   "trace=on|off|drop, monitor=COMMANDS, switch=MODE@MS,..., "
+                   "snapshot=MS[,off], restore=on|off",
                    text);
         }
         word += n + (word[n] == ' ');
@@ -363,7 +366,9 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb, bool virtio)
         .ram_written = dev_ram_written,
         .input_room = dev_input_room,
     };
-    const char *why = guest_disk_open(cmdline, &disk0);
+    const struct snap_header *restored = snapshot_restoring();
+    const char *why = restored ? guest_disk_make(cmdline, restored->disk_sectors, &disk0)
+                               : guest_disk_open(cmdline, &disk0);
     if (why)
         refuse("%s", why);
     vm->name = name;
@@ -382,7 +387,23 @@ static void vm_create(struct vm *vm, const char *name, uint32_t mb, bool virtio)
     vm->vcpu.vm = vm;
 }
 
-/* Load the guest kernel (module 0) and its modules (the rest). */
+/* The first word of the module's string, without folders. */
+static const char *name_of(const char *string)
+{
+    static char name[64];
+    unsigned n = 0;
+    for (; *string && *string != ' ' && n + 1 < sizeof(name); string++) {
+        if (*string == '/')
+            n = 0;
+        else
+            name[n++] = *string;
+    }
+    name[n] = 0;
+    return name;
+}
+
+/* Load the guest kernel (module 0) and its modules (the rest). A guest that is restored has them in
+ * its memory. */
 static void load_guest(struct vm *vm)
 {
     static struct multiboot_guest_module guest_modules[MAX_MODULES];
@@ -396,6 +417,9 @@ static void load_guest(struct vm *vm)
     }
     vm->image = guest_modules[0].data;
     vm->image_size = guest_modules[0].size;
+    vm->image_name = name_of(strings[0]);
+    if (snapshot_restoring())
+        return;
     const char *why = multiboot_load(vm, vm->image, vm->image_size, strings[0], guest_modules + 1,
                                      module_count - 1, &loaded);
     if (why)
@@ -413,6 +437,11 @@ static void finish(struct vm *vm)
     option_switch(vm->options, "report", &report);
     if (report && vm->vcpu.mode->report)
         vm->vcpu.mode->report(&vm->vcpu);
+    const char *missed = snapshot_missed();
+    if (missed && !vm->exit_status) {
+        kprintf("\ntrivisor: error: %s\n", missed);
+        vm->exit_status = STATUS_ERROR;
+    }
     if (!guest_disk_save(&disk0))
         kprintf(
             "\ntrivisor: the host's disk cannot be written; the guest's last writes are lost\n");
@@ -453,8 +482,13 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
     why = switch_plan_read(cmdline);
     if (why)
         refuse("%s", why);
+    why = snapshot_options(cmdline);
+    if (why)
+        refuse("%s", why);
     boot_date = read_clock();
-    vm_create(vm, "vm0", guest_mb(), virtio);
+    const struct snap_header *restored = snapshot_restoring();
+    vm_create(vm, "vm0", restored ? restored->ram_size / MB : guest_mb(),
+              restored ? restored->virtio : virtio);
     load_guest(vm);
     host_timer_init();
     guest_cpuid_init();
@@ -462,6 +496,9 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
 
     vm->vcpu.mode = mode;
     vm->vcpu.dirty = DIRTY_ALL;
+    why = restored ? snapshot_restore(vm) : NULL;
+    if (why)
+        refuse("%s", why);
     why = mode->attach(&vm->vcpu);
     if (why)
         refuse("mode %s cannot start: %s", mode->name, why);

@@ -29,20 +29,36 @@ static const char *refuse(struct vm *vm, const char *fmt, const char *a, const c
     return why;
 }
 
+static void begin(struct vm *vm, const struct vmm_mode *to)
+{
+    vm->switching.to = to;
+    vm->switching.asked_ns = host_now_ns();
+    vm->switching.waits = 0;
+    vm->stopped = true;
+}
+
 static const char *ask(struct vm *vm, const struct vmm_mode *mode, const char *paging)
 {
     const char *why = "";
+    if (vm->switching.work)
+        return refuse(vm, "a snapshot waits to be taken%s%s", "", "");
     if (!mode->supported(&why))
         return refuse(vm, "mode %s cannot run on this CPU: %s", mode->name, why);
     if (paging && !mode->nested_paging)
         return refuse(vm, "mode %s has no choice of paging (+%s)", mode->name, paging);
-    vm->switching.to = mode;
+    begin(vm, mode);
     vm->switching.paging = paging;
-    vm->switching.asked_ns = host_now_ns();
-    vm->switching.waits = 0;
     vm->switching.state = SWITCH_WAITS;
     vm->switching.unfit = false;
-    vm->stopped = true;
+    return NULL;
+}
+
+const char *vm_switch_pause(struct vm *vm, void (*work)(struct vm *vm, const char *why))
+{
+    if (vm->switching.to)
+        return "a switch or a snapshot waits already";
+    begin(vm, vm->vcpu.mode);
+    vm->switching.work = work;
     return NULL;
 }
 
@@ -175,12 +191,45 @@ static void enter(struct vm *vm)
     monitor_enter_mode(vm);
 }
 
+static void attach_again(struct vm *vm, const struct vmm_mode *mode)
+{
+    struct vcpu *vcpu = &vm->vcpu;
+    vcpu->mode = mode;
+    vcpu->dirty = DIRTY_ALL;
+    const char *why = mode->attach(vcpu);
+    if (why)
+        panic("mode %s does not take its guest back: %s", mode->name, why);
+    enter(vm);
+}
+
+/* The request is over before the work is done, which may ask for something again. */
+static void pause_over(struct vm *vm, const char *why)
+{
+    void (*const work)(struct vm *, const char *) = vm->switching.work;
+    vm->switching.to = NULL;
+    vm->switching.work = NULL;
+    host_work = true;
+    work(vm, why);
+}
+
+static void pause_here(struct vm *vm)
+{
+    leave(vm);
+    vm->vcpu.mode->detach(&vm->vcpu);
+    pause_over(vm, NULL);
+    attach_again(vm, vm->vcpu.mode);
+}
+
 /* The mode that was left takes the guest back if the new one cannot have it. */
 static void carry_out(struct vm *vm)
 {
     struct vcpu *vcpu = &vm->vcpu;
     const struct vmm_mode *from = vcpu->mode, *to = vm->switching.to;
     const char *const old_options = vm->options;
+    if (vm->switching.work) {
+        pause_here(vm);
+        return;
+    }
     leave(vm);
     from->detach(vcpu);
     vm->options = options_with(vm, vm->switching.paging);
@@ -195,12 +244,7 @@ static void carry_out(struct vm *vm)
     end(vm, SWITCH_FAILED, from, why);
     vm->switching.unfit = true;
     vm->options = old_options;
-    vcpu->mode = from;
-    vcpu->dirty = DIRTY_ALL;
-    why = from->attach(vcpu);
-    if (why)
-        panic("mode %s does not take its guest back: %s", from->name, why);
-    enter(vm);
+    attach_again(vm, from);
 }
 
 const char *vm_switch_try(struct vm *vm)
@@ -209,6 +253,14 @@ const char *vm_switch_try(struct vm *vm)
     if (!why)
         carry_out(vm);
     return why;
+}
+
+static void give_up(struct vm *vm, const char *why)
+{
+    if (vm->switching.work)
+        pause_over(vm, why);
+    else
+        end(vm, SWITCH_FAILED, vm->vcpu.mode, why);
 }
 
 void vm_switch_turns(struct vm *vm)
@@ -221,7 +273,7 @@ void vm_switch_turns(struct vm *vm)
         if (!why) {
             carry_out(vm);
         } else if (host_now_ns() - s->asked_ns > PATIENCE_NS) {
-            end(vm, SWITCH_FAILED, vm->vcpu.mode, why);
+            give_up(vm, why);
         } else {
             s->waits++;
             vm_turn(vm, &unused);

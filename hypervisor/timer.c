@@ -67,6 +67,13 @@ void host_time_skip(uint64_t ticks)
     tsc_start += ticks;
 }
 
+/* The inverse of host_tsc_to_ns(), rounded up. */
+void host_time_set(uint64_t ns)
+{
+    const uint64_t whole = ns / ns_per_tick_32, rest = ns % ns_per_tick_32;
+    tsc_start = rdtsc() - (whole << 24) - (rest << 24) / ns_per_tick_32 - 1;
+}
+
 uint64_t host_now_ns(void)
 {
     return host_tsc_to_ns(rdtsc());

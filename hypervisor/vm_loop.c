@@ -4,6 +4,7 @@
 #include "cpu.h"
 #include "host.h"
 #include "monitor/monitor.h"
+#include "snapshot.h"
 #include "trace.h"
 #include "x86.h"
 
@@ -84,8 +85,10 @@ static __attribute__((noinline)) void do_host_work(struct vm *vm)
     }
     devices_tick(&vm->dev);
     switch_plan_turn(vm, host_now_ns());
+    snapshot_turn(vm, host_now_ns());
     const uint64_t devices = devices_deadline(&vm->dev), plan = switch_plan_deadline(vm);
-    host_timer_set(plan < devices ? plan : devices);
+    const uint64_t snapshot = snapshot_deadline(vm), first = plan < snapshot ? plan : snapshot;
+    host_timer_set(first < devices ? first : devices);
 }
 
 static ALWAYS_INLINE void inject_irq(struct vcpu *vcpu)

@@ -2,7 +2,7 @@
 # compiled for the host, with sanitizers, and linked with the Criterion tests of tests/unit/.
 
 PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c operands.c segments.c \
-	stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
+	snapshot_*.c stack.c gmem.c multiboot.c elf.c vcpu_reset.c options.c vm.c devices/*.c) \
 	hypervisor/shadow.c hypervisor/shadow_show.c $(addprefix hypervisor/monitor/,line.c words.c sink.c pte_words.c) trap-and-emulate/scanner.c paravirt/patcher.c paravirt/halfway.c paravirt/hypercalls.c hwassist/tables.c \
 	$(wildcard hwassist/vmx/check*.c) \
 	$(addprefix hwassist/vmx/,causes.c event.c negotiate.c qualification.c) \

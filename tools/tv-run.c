@@ -32,6 +32,10 @@ static const char usage[] =
     "  --cpu=MODEL      CPU model, by the emulator's name for it\n"
     "  --disk=IMAGE     the guest's disk, and what it writes stays there (default: a fresh copy\n"
     "                   of the disk that was built); \"none\": no disk\n"
+    "  --snapshot=FILE  a drive for snapshots, made when missing: --opts=snapshot=MS,off saves "
+    "the\n"
+    "                   guest there at that time and ends it, --opts=restore=on goes on from "
+    "there\n"
     "  --vmm=ELF --guest=ELF   instead of what this tree builds\n"
     "  --timeout=S      kill the machine after S seconds (default: none, or 120 with --run)\n"
     "  --dir=DIR        keep console, records and logs there (default build/run/EMU-MODE)\n"
@@ -127,15 +131,23 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK, OPT_VIRTIO };
+enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK, OPT_VIRTIO, OPT_SNAPSHOT };
 static const struct option options[] = {
-    {"emu", 1, NULL, 'e'},           {"mode", 1, NULL, 'm'},
-    {"run", 1, NULL, 'r'},           {"opts", 1, NULL, 'o'},
-    {"mem", 1, NULL, 'M'},           {"timeout", 1, NULL, 't'},
-    {"vmm", 1, NULL, OPT_VMM},       {"guest", 1, NULL, OPT_GUEST},
-    {"dir", 1, NULL, OPT_DIR},       {"cpu", 1, NULL, OPT_CPU},
-    {"disk", 1, NULL, OPT_DISK},     {"help", 0, NULL, 'h'},
-    {"virtio", 1, NULL, OPT_VIRTIO}, {NULL, 0, NULL, 0},
+    {"emu", 1, NULL, 'e'},
+    {"mode", 1, NULL, 'm'},
+    {"run", 1, NULL, 'r'},
+    {"opts", 1, NULL, 'o'},
+    {"mem", 1, NULL, 'M'},
+    {"timeout", 1, NULL, 't'},
+    {"vmm", 1, NULL, OPT_VMM},
+    {"guest", 1, NULL, OPT_GUEST},
+    {"dir", 1, NULL, OPT_DIR},
+    {"cpu", 1, NULL, OPT_CPU},
+    {"disk", 1, NULL, OPT_DISK},
+    {"help", 0, NULL, 'h'},
+    {"virtio", 1, NULL, OPT_VIRTIO},
+    {"snapshot", 1, NULL, OPT_SNAPSHOT},
+    {NULL, 0, NULL, 0},
 };
 
 static enum virtio read_virtio(const char *text)
@@ -188,6 +200,8 @@ static void read_options(int argc, char **argv, struct emu_spec *spec, const cha
             spec->cpu = or_null(optarg);
         else if (c == OPT_DISK)
             spec->disk = strcmp(optarg, "none") ? or_null(optarg) : "";
+        else if (c == OPT_SNAPSHOT)
+            spec->snapshot = or_null(optarg);
         else if (c == OPT_VIRTIO)
             spec->virtio = read_virtio(optarg);
         else if (c == 'h')

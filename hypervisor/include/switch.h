@@ -24,6 +24,8 @@ struct vm_switch {
     enum switch_state state;   /* of the last request */
     bool unfit;                /* it failed because the mode does not take this guest at all */
     uint32_t done;             /* switches so far */
+    /* Not a switch but a pause between two modes that are the same: vm_switch_pause(). */
+    void (*work)(struct vm *vm, const char *why);
 };
 
 /*
@@ -33,6 +35,14 @@ struct vm_switch {
  * (static storage).
  */
 const char *vm_switch_ask(struct vm *vm, const char *target);
+
+/*
+ * As soon as the mode can be left, leave it, call work(vm, NULL), and enter it again; or, when that
+ * did not become possible in a while, call work(vm, why). In between the canonical vCPU is all
+ * there is of the guest's state. Returns NULL, or one sentence: something else is asked for
+ * already.
+ */
+const char *vm_switch_pause(struct vm *vm, void (*work)(struct vm *vm, const char *why));
 
 /* Turns of the loop while something is asked for: until it is done or given up, or somebody else
  * wants a turn (vm->stopped). What becomes of it is told in a record on COM2, and on the console

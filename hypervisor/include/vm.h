@@ -36,6 +36,7 @@ struct vm {
     /* The guest kernel's ELF image (symbols, notes), NULL when none. */
     const void *image;
     uint32_t image_size;
+    const char *image_name; /* first word of the module's command line */
 
     /* Options that modes read: the VMM's command line, with what the last switch wanted in front
      * of it; and that line as it is. */

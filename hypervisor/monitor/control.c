@@ -3,6 +3,7 @@
 
 #include "gmem.h"
 #include "monitor.h"
+#include "snapshot.h"
 #include "trace.h"
 #include "vmm.h"
 #include "words.h"
@@ -146,6 +147,33 @@ bool command_mode(struct vm *vm, struct sink *sink, int argc, char **argv)
         return false; /* the console says why */
     say_mode(vm, sink);
     return true;
+}
+
+/* Likewise. What the snapshot holds is the guest at the moment of the pause. */
+bool command_snapshot(struct vm *vm, struct sink *sink, int argc, char **argv)
+{
+    const bool off = argc > 1 && !strcmp(argv[1], "off"), frozen = monitor.paused;
+    if (argc > 1 && !off) {
+        say(sink, "'%s': snapshot, or snapshot off", argv[1]);
+        return false;
+    }
+    const char *why = snapshot_ask(vm, off);
+    if (why) {
+        say(sink, "%s", why);
+        return false;
+    }
+    if (frozen)
+        monitor_thaw(vm);
+    const char *wait = vm_switch_try(vm);
+    if (frozen)
+        monitor_freeze();
+    if (wait)
+        say(sink, "not yet: %s; it is done when the guest has gone on from here", wait);
+    else if (snapshot_result())
+        say(sink, "no snapshot: %s", snapshot_result());
+    else
+        say(sink, "the guest is saved");
+    return wait || !snapshot_result();
 }
 
 bool command_trace(struct vm *vm, struct sink *sink, int argc, char **argv)

@@ -142,6 +142,7 @@ COMMAND(command_breaks);
 COMMAND(command_delete);
 COMMAND(command_inject);
 COMMAND(command_mode);
+COMMAND(command_snapshot);
 COMMAND(command_trace);
 COMMAND(command_quit);
 #undef COMMAND

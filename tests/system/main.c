@@ -9,7 +9,7 @@
 #include "lib/choose.h"
 #include "systest.h"
 
-#define MAX_CASES 512
+#define MAX_CASES 1024
 
 static struct test_case cases[MAX_CASES];
 static struct job jobs[MAX_CASES];
@@ -100,6 +100,7 @@ int main(int argc, char **argv)
     tests_monitor();
     tests_storm();
     tests_trace();
+    tests_snapshot();
     for (int i = 0; i < case_count; i++) {
         if (!strstr(cases[i].name, filter))
             continue;

@@ -175,7 +175,7 @@ static const struct {
     {"break 10", false, "the guest has no memory at 00000010"},
     {"hot show", true, "0 exits were looked at"},
     {"brek 10", false, "did you mean 'break'?"},
-    {"s", false, "'s' may be scan, segments, stack, stats, step"},
+    {"s", false, "'s' may be scan, segments, snapshot, stack, stats, step"},
     {"zzz", false, "there is no command 'zzz'"},
     {"x", false, "usage: x"},
     {"x /99999b eip", false, "a format is /N"},

@@ -52,6 +52,7 @@ void tests_switching(void);
 void tests_monitor(void);
 void tests_storm(void);
 void tests_trace(void);
+void tests_snapshot(void);
 
 /* Fail the case. */
 void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

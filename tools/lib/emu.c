@@ -174,10 +174,57 @@ static int open_commands(struct emu_run *run, struct machine *m)
 }
 
 /*
- * The disk's image: the caller's own, or a fresh copy of what was built. Two machines must not
- * write one image, hence the lock; Bochs' own lock file, which a killed Bochs leaves behind, is of
- * no use then. Returns false with run->error set.
+ * Two machines must not write one image, hence the lock; Bochs' own lock file, which a killed Bochs
+ * leaves behind, is of no use then. Returns a descriptor, or -1 with run->error set.
  */
+static int lock_image(struct emu_run *run, const char *path, int flags)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0666);
+    if (fd < 0) {
+        run->error = xasprintf("cannot open the disk image %s: %s", path, strerror(errno));
+        return -1;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        run->error = xasprintf("the disk image %s is in use by another machine", path);
+        close(fd);
+        return -1;
+    }
+    char *lock = xasprintf("%s.lock", path);
+    unlink(lock);
+    free(lock);
+    return fd;
+}
+
+/* Whole cylinders, as Bochs wants them. */
+#define CYLINDER (512 * 16 * 63)
+#define SNAPSHOT_MORE_MB 65 /* the largest disk of a guest, and what the snapshot itself needs */
+
+/* The drive for snapshots: an image that is there is used as it is; a new one is a sparse file that
+ * any guest of this machine fits into. */
+static bool take_snapshot(struct emu_run *run, struct machine *m)
+{
+    const char *path = run->spec.snapshot;
+    const off_t mb = (m->mem_mb ? m->mem_mb : MACHINE_MEM_MB) + SNAPSHOT_MORE_MB;
+    if (!path)
+        return true;
+    if (m->mode == MODE_NATIVE) {
+        run->error = xasprintf("without a VMM nobody takes snapshots: choose another mode");
+        return false;
+    }
+    run->snapshot_fd = lock_image(run, path, O_CREAT);
+    if (run->snapshot_fd < 0)
+        return false;
+    if (!lseek(run->snapshot_fd, 0, SEEK_END) &&
+        ftruncate(run->snapshot_fd, ((mb << 20) / CYLINDER + 1) * CYLINDER)) {
+        run->error = xasprintf("cannot make the snapshot image %s: %s", path, strerror(errno));
+        return false;
+    }
+    m->snapshot = path;
+    return true;
+}
+
+/* The disk's image: the caller's own, or a fresh copy of what was built. Returns false with
+ * run->error set. */
 static bool take_disk(struct emu_run *run, struct machine *m)
 {
     const char *wanted = run->spec.disk;
@@ -195,20 +242,9 @@ static bool take_disk(struct emu_run *run, struct machine *m)
         write_file(path, bytes, size);
         free(bytes);
     }
-    run->disk_fd = open(path, O_RDWR | O_CLOEXEC);
-    if (run->disk_fd < 0) {
-        run->error = xasprintf("cannot open the disk image %s: %s", path, strerror(errno));
-        return false;
-    }
-    if (flock(run->disk_fd, LOCK_EX | LOCK_NB)) {
-        run->error = xasprintf("the disk image %s is in use by another machine", path);
-        return false;
-    }
-    char *lock = xasprintf("%s.lock", path);
-    unlink(lock);
-    free(lock);
+    run->disk_fd = lock_image(run, path, 0);
     m->disk = path;
-    return true;
+    return run->disk_fd >= 0;
 }
 
 /* A guest below a VMM keeps what it wrote only if it asked for an image of its own. */
@@ -232,7 +268,7 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
 {
     char *error = NULL;
     *run = (struct emu_run){.spec = *spec, .console_fd = -1, .screen_fd = -1, .console_tty = -1};
-    run->disk_fd = run->command_fd = run->command_tty = run->record_fd = -1;
+    run->disk_fd = run->snapshot_fd = run->command_fd = run->command_tty = run->record_fd = -1;
     run->outcome = EMU_BROKEN;
     signal(SIGPIPE, SIG_IGN); /* a machine that ends while we type is no reason to die */
     make_dirs(spec->dir);
@@ -244,7 +280,7 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
                         .trace = spec->trace,
                         .virtio = spec->virtio == VIRTIO_ON && spec->files.mode == MODE_NATIVE,
                         .dir = spec->dir};
-    if (!take_disk(run, &m))
+    if (!take_disk(run, &m) || !take_snapshot(run, &m))
         return false;
     keep_disk(&run->spec.files, spec);
     choose_virtio(&run->spec.files, spec->virtio);
@@ -474,6 +510,8 @@ void emu_free(struct emu_run *run)
         close(run->console_tty);
     if (run->disk_fd >= 0)
         close(run->disk_fd);
+    if (run->snapshot_fd >= 0)
+        close(run->snapshot_fd);
     if (run->command_fd >= 0)
         close(run->command_fd);
     if (run->command_tty >= 0)
@@ -484,7 +522,8 @@ void emu_free(struct emu_run *run)
     text_free(&run->said);
     free(run->error);
     cJSON_Delete(run->records);
-    *run = (struct emu_run){.console_fd = -1, .screen_fd = -1, .console_tty = -1, .disk_fd = -1};
+    *run = (struct emu_run){
+        .console_fd = -1, .screen_fd = -1, .console_tty = -1, .disk_fd = -1, .snapshot_fd = -1};
     run->command_fd = run->command_tty = run->record_fd = -1;
 }
 

@@ -19,10 +19,11 @@ struct emu_spec {
     const char *cpu;         /* CPU model, NULL: the mode's usual one */
     unsigned mem_mb;         /* of the machine, 0: 128 */
     enum console console;
-    enum virtio virtio; /* does the guest see virtio devices? */
-    const char *disk;   /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
-    bool commands;      /* COM2 takes input, too: emu_command() */
-    unsigned timeout_s; /* wall time for the whole run, 0: no limit */
+    enum virtio virtio;   /* does the guest see virtio devices? */
+    const char *disk;     /* image that the guest keeps; NULL: a copy of ISO_DISK; "": no disk */
+    const char *snapshot; /* image of the drive for snapshots, made when missing; NULL: no drive */
+    bool commands;        /* COM2 takes input, too: emu_command() */
+    unsigned timeout_s;   /* wall time for the whole run, 0: no limit */
     bool trace;      /* keep what the VMM sends to port 0xE9 in MACHINE_TRACE; CONSOLE_FILE only */
     const char *dir; /* for the run's files; made when missing */
     int echo_fd;     /* console output is also copied there; -1: nowhere */
@@ -45,7 +46,7 @@ struct emu_run {
     int command_fd, command_tty, record_fd; /* the same for COM2; what it says goes to a file */
     struct text said;                       /* COM2 so far, with spec.commands */
     size_t heard;                           /* emu_command() has looked this far */
-    int disk_fd;                            /* holds the lock on the disk's image */
+    int disk_fd, snapshot_fd;               /* hold the locks on the images of the drives */
     struct text console;                    /* COM1 so far, without carriage returns */
     size_t seen;                            /* emu_expect() has looked this far */
     double started, seconds; /* now_s() at the start; wall time of the finished run */

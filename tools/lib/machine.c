@@ -124,6 +124,13 @@ static void qemu_disk(struct args *a, const struct machine *m)
     free(path);
 }
 
+static void qemu_snapshot(struct args *a, const struct machine *m)
+{
+    char *path = doubled_commas(m->snapshot);
+    option(a, "drive", xasprintf("file=%s,format=raw,cache=unsafe,if=ide,index=1", path));
+    free(path);
+}
+
 static char **qemu_argv(const struct machine *m)
 {
     struct args a = {0};
@@ -147,6 +154,8 @@ static char **qemu_argv(const struct machine *m)
         option(&a, "debugcon", xasprintf("file:%s/" MACHINE_TRACE, m->dir));
     if (m->disk)
         qemu_disk(&a, m);
+    if (m->snapshot)
+        qemu_snapshot(&a, m);
     option(&a, "cdrom", xasprintf("%s", m->iso));
     option(&a, "boot", xasprintf("d"));
     option(&a, "net", xasprintf("none"));
@@ -181,6 +190,8 @@ static char **bochs_argv(const struct machine *m)
                 m->console == CONSOLE_HUMAN ? "slowdown" : "none", START_TIME);
     if (m->disk)
         text_printf(&rc, "ata0-master: type=disk, mode=flat, path=\"%s\"\n", m->disk);
+    if (m->snapshot)
+        text_printf(&rc, "ata0-slave: type=disk, mode=flat, path=\"%s\"\n", m->snapshot);
     text_printf(&rc,
                 "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15\n"
                 "ata1-master: type=cdrom, path=\"%s\", status=inserted\n",

@@ -48,6 +48,7 @@ struct machine {
     bool virtio;             /* QEMU: its own devices; the disk is no ATA drive then */
     const char *iso;         /* what it boots from */
     const char *disk;        /* the image of its disk, written in place; NULL: it has none */
+    const char *snapshot;    /* the image of a second drive, for the VMM's snapshots; NULL: none */
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
     int console_fd;          /* QEMU, typed: the emulator's end of the channel */
     const char *console_tty; /* Bochs, typed: the terminal that is COM1 */
