@@ -30,9 +30,10 @@ deps:
 	@tools/install-deps.sh --quiet $(if $(filter fuzz,$(MAKECMDGOALS)),--fuzz) \
 		$(if $(filter report report-repeat,$(MAKECMDGOALS)),--report)
 
-# Boot images are cached by content in build/iso; those of old builds are of no use.
+# What boots is cached by content in build/iso and build/boot; that of old builds is of no use.
 $(READY_TARGETS): deps
-	@find $(BUILD)/iso -name '*.iso' -mmin +60 -delete 2>/dev/null || true
+	@find $(BUILD)/iso $(BUILD)/boot -type f -mmin +60 -delete 2>/dev/null || true
+	@find $(BUILD)/boot -mindepth 1 -type d -empty -delete 2>/dev/null || true
 	@$(MAKE) --no-print-directory $(JOBS) READY=1 $@
 
 $(BUILD)/%: FORCE

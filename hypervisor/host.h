@@ -14,7 +14,8 @@ void host_trap(struct host_frame *frame);
 void panic_frame(const struct host_frame *frame) __attribute__((noreturn));
 
 /* Measure the TSC against the PIT, then own PIT channel 0 as a one-shot timer. */
-void host_timer_init(void);
+/* NULL, or why this machine's time cannot be measured. */
+const char *host_timer_init(void);
 /* Nanoseconds since host_timer_init(), from the TSC. */
 uint64_t host_now_ns(void);
 /* So many ticks of the TSC shall not have passed: guest time stands still while a guest is paused.
@@ -30,6 +31,7 @@ void host_serial_init(void);
 void host_serial_put(unsigned port_index, uint8_t byte);
 /* Next input byte of COM1, or -1. */
 int host_serial_get(void);
+bool host_serial_waiting(void); /* would it return a byte? */
 /* The same for COM2, which interrupts when something comes, once it is opened. */
 int host_command_get(void);
 void host_command_init(void (*handler)(void));

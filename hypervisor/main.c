@@ -240,7 +240,17 @@ static uint32_t dev_mode_answer(void *opaque)
     return vm_switch_answer(opaque);
 }
 
-/* A word that nobody reads is a mistake: better said than ignored. (A loader's path is none.) */
+/* The path of the kernel, which some loaders put before the words. */
+static bool is_path(const char *word, unsigned n)
+{
+    for (unsigned i = 0; i < n && word[i] != '='; i++) {
+        if (word[i] == '/')
+            return true;
+    }
+    return false;
+}
+
+/* A word that nobody reads is a mistake: better said than ignored. */
 static void check_options(void)
 {
     static const char *const known[] = {
@@ -249,9 +259,9 @@ static void check_options(void)
         "monitor=", "switch=", "trace=",  "snapshot=", "restore="};
     for (const char *word = cmdline; *word;) {
         unsigned n = 0;
-        bool good = *word == '/';
         while (word[n] && word[n] != ' ')
             n++;
+        bool good = word == cmdline && is_path(word, n);
         for (unsigned i = 0; i < ARRAY_LEN(known); i++)
             good |= !strncmp(word, known[i], strlen(known[i]));
         if (n && !good) {
@@ -437,6 +447,8 @@ static void finish(struct vm *vm)
     option_switch(vm->options, "report", &report);
     if (report && vm->vcpu.mode->report)
         vm->vcpu.mode->report(&vm->vcpu);
+    if (switch_plan_missed())
+        kprintf("\ntrivisor: %s\n", switch_plan_missed());
     const char *missed = snapshot_missed();
     if (missed && !vm->exit_status) {
         kprintf("\ntrivisor: error: %s\n", missed);
@@ -487,10 +499,12 @@ void vmm_main(uint32_t magic, hpa_t info_hpa)
         refuse("%s", why);
     boot_date = read_clock();
     const struct snap_header *restored = snapshot_restoring();
-    vm_create(vm, "vm0", restored ? restored->ram_size / MB : guest_mb(),
-              restored ? restored->virtio : virtio);
+    virtio = restored ? restored->virtio : virtio;
+    vm_create(vm, "vm0", restored ? restored->ram_size / MB : guest_mb(), virtio);
     load_guest(vm);
-    host_timer_init();
+    why = host_timer_init();
+    if (why)
+        refuse("%s", why);
     guest_cpuid_init();
     host_input_init();
 

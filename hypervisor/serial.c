@@ -62,6 +62,11 @@ int host_serial_get(void)
     return inb(bases[0]);
 }
 
+bool host_serial_waiting(void)
+{
+    return present[0] && (inb(bases[0] + UART_LSR) & LSR_DATA);
+}
+
 int host_command_get(void)
 {
     if (!present[1] || !(inb(bases[1] + UART_LSR) & LSR_DATA))

@@ -103,6 +103,7 @@ static void cmos(struct snap_io *io, struct cmos *c)
     SNAP(io, c->boot_seconds);
     SNAP(io, c->periods);
     snap_check(io, c->index < sizeof(c->ram), "the CMOS index points behind its memory");
+    snap_check(io, c->boot_seconds < 1ull << 33, "the clock is beyond the year 2200");
 }
 
 static void vga(struct snap_io *io, struct vga *v)

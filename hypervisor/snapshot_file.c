@@ -173,6 +173,16 @@ static void save_state(struct stream *s, const struct snap_contents *c)
 
 /* --- the header --- */
 
+/* Names are shown to people and put into records: nothing but letters, digits and the like. */
+static void plain_name(char *name, unsigned size)
+{
+    name[size - 1] = 0;
+    for (char *c = name; *c; c++) {
+        if (*c < '!' || *c > '~' || *c == '"' || *c == '\\')
+            *c = '?';
+    }
+}
+
 static void header_fields(struct snap_io *io, struct snap_header *h)
 {
     snap_bytes(io, h->kernel, sizeof(h->kernel));
@@ -192,7 +202,8 @@ static void header_fields(struct snap_io *io, struct snap_header *h)
         SNAP(io, h->part[i].sectors);
         SNAP(io, h->part[i].crc);
     }
-    h->kernel[sizeof(h->kernel) - 1] = h->mode[sizeof(h->mode) - 1] = 0;
+    plain_name(h->kernel, sizeof(h->kernel));
+    plain_name(h->mode, sizeof(h->mode));
 }
 
 static struct snap_io header_io(uint8_t *sector, bool saving)

@@ -81,13 +81,27 @@ static bool is_target(const char *target, const char *name, const char **paging)
     return *paging;
 }
 
+static const struct vmm_mode *mode_of(const char *target, const char **paging)
+{
+    for (unsigned i = 0; i < vmm_mode_count; i++) {
+        if (vmm_modes[i] && is_target(target, vmm_modes[i]->name, paging))
+            return vmm_modes[i];
+    }
+    return NULL;
+}
+
+bool vm_switch_is_target(const char *target)
+{
+    const char *paging;
+    return mode_of(target, &paging);
+}
+
 const char *vm_switch_ask(struct vm *vm, const char *target)
 {
     const char *paging;
-    for (unsigned i = 0; i < vmm_mode_count; i++) {
-        if (vmm_modes[i] && is_target(target, vmm_modes[i]->name, &paging))
-            return ask(vm, vmm_modes[i], paging);
-    }
+    const struct vmm_mode *mode = mode_of(target, &paging);
+    if (mode)
+        return ask(vm, mode, paging);
     return refuse(vm,
                   "'%s' is no mode; there are trap, para, vtx and svm, and of the last two also "
                   "vtx+nested, vtx+shadow and so on%s",

@@ -10,7 +10,7 @@
 #define NS_PER_MS 1000000ull
 #define NS_PER_US 1000u
 #define USUAL_US 2000u
-#define WORD_SIZE 200
+#define WORD_SIZE 400
 
 static struct {
     unsigned count, next; /* switches in all, and how many were asked for */
@@ -85,6 +85,7 @@ static const char *read_random(const char *text)
 
 static const char *read_list(const char *text)
 {
+    static char no_mode[60];
     for (uint32_t before = 0; *text; before = plan.at[plan.count++].ms) {
         unsigned n = 0;
         if (plan.count == PLAN_MAX)
@@ -92,6 +93,11 @@ static const char *read_list(const char *text)
         for (; *text && *text != '@' && n < SWITCH_TARGET_SIZE - 1; n++)
             plan.at[plan.count].target[n] = *text++;
         plan.at[plan.count].target[n] = 0;
+        if (*text == '@' && n && !vm_switch_is_target(plan.at[plan.count].target)) {
+            ksnprintf(no_mode, sizeof(no_mode), "switch=: '%s' is no mode",
+                      plan.at[plan.count].target);
+            return no_mode;
+        }
         if (*text++ != '@' || !number(&text, &plan.at[plan.count].ms) ||
             plan.at[plan.count].ms < before || (*text && *text++ != ','))
             return wrong;
@@ -106,6 +112,8 @@ const char *switch_plan_read(const char *options)
     char text[WORD_SIZE];
     if (!option_value(options, "switch", text, sizeof(text)))
         return NULL;
+    if (strlen(text) == sizeof(text) - 1)
+        return "switch= is longer than 398 characters";
     const char *why = strncmp(text, random, sizeof(random) - 1)
                           ? read_list(text)
                           : read_random(text + sizeof(random) - 1);
@@ -148,10 +156,15 @@ static bool random_target(char *name)
     return vm_switch_target(plan.target, name);
 }
 
-/* What has become of the last random one? */
+/* What has become of the last one? */
 static void look_back(const struct vm *vm, uint64_t now_ns)
 {
     plan.asked = false;
+    if (!plan.random) {
+        if (vm->switching.state == SWITCH_DONE)
+            kprintf("\ntrivisor: the mode is %s now\n", plan.at[plan.next - 1].target);
+        return;
+    }
     if (vm->switching.unfit)
         plan.unfit |= 1u << plan.target;
     if (plan.next < plan.count)
@@ -169,6 +182,7 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns)
     if (plan.by_exits ? plan.exits_left : now_ns < plan.due)
         return;
     if (plan.random && !random_target(name)) {
+        kprintf("\ntrivisor: switch=: of the modes that it names, none takes this guest here\n");
         plan.due = UINT64_MAX;
         plan.by_exits = false;
         return;
@@ -178,7 +192,7 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns)
     const char *why = vm_switch_ask(vm, name);
     if (why)
         kprintf("\ntrivisor: switch=: %s\n", why);
-    plan.asked = plan.random;
+    plan.asked = plan.random || !why;
     if (++plan.next == plan.count) {
         plan.due = UINT64_MAX;
         plan.by_exits = false;
@@ -196,4 +210,14 @@ void switch_plan_exit(struct vm *vm)
 {
     if (plan.exits_left && !--plan.exits_left)
         switch_plan_turn(vm, host_now_ns());
+}
+
+const char *switch_plan_missed(void)
+{
+    static char text[120];
+    if (plan.random || plan.next == plan.count)
+        return NULL;
+    ksnprintf(text, sizeof(text), "switch=: the guest ended before the time of %s@%u",
+              plan.at[plan.next].target, plan.at[plan.next].ms);
+    return text;
 }

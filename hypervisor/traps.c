@@ -151,9 +151,11 @@ void host_trap(struct host_frame *frame)
     if (frame->vector == VEC_NMI)
         return;
     /* The VMM never steps itself. QEMU delivers a single step of the guest to the host when the
-     * stepped instruction caused an exit (#VMEXIT with TF set): not the host's, drop it. */
+     * stepped instruction caused an exit (#VMEXIT with TF set): not the host's, drop it. Neither
+     * are breakpoints; with RF at least the instruction goes on. */
     if (frame->vector == VEC_DB) {
         frame->eflags &= ~FL_TF;
+        frame->eflags |= FL_RF;
         return;
     }
     for (unsigned i = 0; i < HOST_FIXUPS && frame->vector < 32; i++) {

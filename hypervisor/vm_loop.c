@@ -19,7 +19,7 @@ _Static_assert(GPR_ESP == 4 && GPR_ECX == 1 && GPR_EDX == 2 && GPR_EBX == 3 && G
 
 #define RING 16
 
-/* Parts of both loops (run()): calls of functions would cost each exit some ticks. */
+/* Parts of both loops (turn()): calls of functions would cost each exit some ticks. */
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
 static struct {
@@ -84,8 +84,9 @@ static __attribute__((noinline)) void do_host_work(struct vm *vm)
         devices_key_in(&vm->dev, (uint8_t)code);
     }
     devices_tick(&vm->dev);
-    switch_plan_turn(vm, host_now_ns());
-    snapshot_turn(vm, host_now_ns());
+    const uint64_t now = host_now_ns();
+    switch_plan_turn(vm, now);
+    snapshot_turn(vm, now);
     const uint64_t devices = devices_deadline(&vm->dev), plan = switch_plan_deadline(vm);
     const uint64_t snapshot = snapshot_deadline(vm), first = plan < snapshot ? plan : snapshot;
     host_timer_set(first < devices ? first : devices);

@@ -60,8 +60,11 @@ static const char *policy_attach(struct sw *sw)
         error = patcher_open(&para->patcher, sw->vcpu->vm, why, sizeof(why));
     if (!error)
         error = pv_sites_open(para);
-    if (!error && sw->vcpu->vm->started)
+    if (!error && sw->vcpu->vm->started) {
         error = join(sw, &para->patcher);
+        if (error)
+            pv_sites_close(para);
+    }
     if (error) {
         page_free(para);
         return error;
@@ -73,7 +76,6 @@ static const char *policy_attach(struct sw *sw)
     sw->kernel_flags = &para->patcher.shared->virtual_flags;
     sw->kernel_cr2 = &para->patcher.shared->cr2;
     sw->short_ways = para->features & PV_FEATURE_SHORT;
-    para->patcher.shared->queue_count = 0;
     patcher_apply(&para->patcher, sw->vcpu->vm, para->features);
     para->patcher.shared->clock_version &= ~1u;
     publish_clock(para);

@@ -36,6 +36,8 @@ static const char usage[] =
     "the\n"
     "                   guest there at that time and ends it, --opts=restore=on goes on from "
     "there\n"
+    "  --loader=grub|direct  boot by GRUB, or let QEMU load the kernel (default: direct in QEMU,\n"
+    "                   grub in Bochs; TRIVISOR_LOADER in the environment changes the default)\n"
     "  --vmm=ELF --guest=ELF   instead of what this tree builds\n"
     "  --timeout=S      kill the machine after S seconds (default: none, or 120 with --run)\n"
     "  --dir=DIR        keep console, records and logs there (default build/run/EMU-MODE)\n"
@@ -131,23 +133,16 @@ static char *own_dir(const struct emu_spec *spec)
     }
 }
 
-enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK, OPT_VIRTIO, OPT_SNAPSHOT };
+enum { OPT_VMM = 256, OPT_GUEST, OPT_DIR, OPT_CPU, OPT_DISK, OPT_VIRTIO, OPT_SNAPSHOT, OPT_LOADER };
 static const struct option options[] = {
-    {"emu", 1, NULL, 'e'},
-    {"mode", 1, NULL, 'm'},
-    {"run", 1, NULL, 'r'},
-    {"opts", 1, NULL, 'o'},
-    {"mem", 1, NULL, 'M'},
-    {"timeout", 1, NULL, 't'},
-    {"vmm", 1, NULL, OPT_VMM},
-    {"guest", 1, NULL, OPT_GUEST},
-    {"dir", 1, NULL, OPT_DIR},
-    {"cpu", 1, NULL, OPT_CPU},
-    {"disk", 1, NULL, OPT_DISK},
-    {"help", 0, NULL, 'h'},
-    {"virtio", 1, NULL, OPT_VIRTIO},
-    {"snapshot", 1, NULL, OPT_SNAPSHOT},
-    {NULL, 0, NULL, 0},
+    {"emu", 1, NULL, 'e'},           {"mode", 1, NULL, 'm'},
+    {"run", 1, NULL, 'r'},           {"opts", 1, NULL, 'o'},
+    {"mem", 1, NULL, 'M'},           {"timeout", 1, NULL, 't'},
+    {"vmm", 1, NULL, OPT_VMM},       {"guest", 1, NULL, OPT_GUEST},
+    {"dir", 1, NULL, OPT_DIR},       {"cpu", 1, NULL, OPT_CPU},
+    {"disk", 1, NULL, OPT_DISK},     {"help", 0, NULL, 'h'},
+    {"virtio", 1, NULL, OPT_VIRTIO}, {"snapshot", 1, NULL, OPT_SNAPSHOT},
+    {"loader", 1, NULL, OPT_LOADER}, {NULL, 0, NULL, 0},
 };
 
 static enum virtio read_virtio(const char *text)
@@ -155,6 +150,14 @@ static enum virtio read_virtio(const char *text)
     if (strcmp(text, "on") && strcmp(text, "off") && *text)
         die(STATUS_USAGE, "VIRTIO=%s: it is on or off", text);
     return !*text ? VIRTIO_USUAL : !strcmp(text, "on") ? VIRTIO_ON : VIRTIO_OFF;
+}
+
+static enum loader read_loader(const char *text)
+{
+    const int loader = *text ? loader_by_name(text) : LOADER_USUAL;
+    if (loader < 0)
+        die(STATUS_USAGE, "--loader=%s: choose one of: usual, direct, grub", text);
+    return (enum loader)loader;
 }
 
 /* "svm+virtio" is mode svm with virtio on. */
@@ -202,6 +205,8 @@ static void read_options(int argc, char **argv, struct emu_spec *spec, const cha
             spec->disk = strcmp(optarg, "none") ? or_null(optarg) : "";
         else if (c == OPT_SNAPSHOT)
             spec->snapshot = or_null(optarg);
+        else if (c == OPT_LOADER)
+            spec->loader = read_loader(optarg);
         else if (c == OPT_VIRTIO)
             spec->virtio = read_virtio(optarg);
         else if (c == 'h')

@@ -133,7 +133,6 @@ static void unload(struct sw *sw)
 void sw_detach(struct vcpu *vcpu)
 {
     struct sw *sw = sw_of(vcpu);
-    sw_fast_count(sw);
     sw_step_end(sw);
     if (sw->policy->detach)
         sw->policy->detach(sw);

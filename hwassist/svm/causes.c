@@ -8,6 +8,7 @@
 enum word {
     CR_READ,
     CR_WRITE,
+    DR_WRITE,
     EXCEPTIONS,
     MISC1,
     MISC2,
@@ -25,6 +26,11 @@ static const struct row {
      {"MOV to CR4",
       "our CPUID decides which bits exist, and the processor knows more",
       {EXIT_CR, EXIT_EXCEPTION}}},
+    {DR_WRITE,
+     0x8F,
+     {"MOV to DR0, DR1, DR2, DR3, DR7",
+      "QEMU arms breakpoints when it is executed, and leaves them armed in the VMM",
+      {EXIT_DR}}},
     {EXCEPTIONS,
      1u << VEC_DF,
      {"double fault",
@@ -126,6 +132,7 @@ void svm_intercepts(struct vmcb *v, bool shadowed)
         words[row(i)->word] |= row(i)->bits;
     v->intercept_cr_read = (uint16_t)words[CR_READ];
     v->intercept_cr_write = (uint16_t)words[CR_WRITE];
+    v->intercept_dr_write = (uint16_t)words[DR_WRITE];
     v->intercept_exceptions = words[EXCEPTIONS];
     v->intercept_misc1 = words[MISC1];
     v->intercept_misc2 = words[MISC2];

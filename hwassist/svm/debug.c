@@ -1,5 +1,5 @@
 /* What svm mode does for the monitor's steps and breakpoints (mode.h). */
-#include "emulate.h"
+#include "../debug.h"
 #include "mode.h"
 #include "svm.h"
 #include "vm.h"
@@ -30,21 +30,8 @@ void svm_watch(struct vcpu *vcpu, unsigned what)
 
 void svm_software_int(struct vcpu *vcpu, struct exit *exit)
 {
-    struct insn insn;
     svm_store(vcpu);
-    exit->insn_len = 0;
-    if (!fetch_decode(vcpu, &insn, exit))
-        return;
-    switch (emulate(vcpu, &insn, exit)) {
-    case EMU_DONE:
-        exit->reason = EXIT_SOFT_INT;
-        break;
-    case EMU_EXIT:
-    case EMU_FAULT:
-        break;
-    case EMU_UNHANDLED:
-        exit_kill(exit, "the processor reported a software interrupt where the code has none");
-    }
+    hw_software_int(vcpu, exit);
 }
 
 static bool has_error_code(unsigned vector)

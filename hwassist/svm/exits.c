@@ -225,6 +225,11 @@ void svm_classify(struct vcpu *vcpu, struct exit *exit)
     case VMEXIT_CR_WRITE + 3:
     case VMEXIT_CR_WRITE + 4:
     case VMEXIT_CR0_SELECTIVE:
+    case VMEXIT_DR_WRITE + 0:
+    case VMEXIT_DR_WRITE + 1:
+    case VMEXIT_DR_WRITE + 2:
+    case VMEXIT_DR_WRITE + 3:
+    case VMEXIT_DR_WRITE + 7:
     case VMEXIT_INVLPG:
         cr_exit(vcpu, exit);
         break;

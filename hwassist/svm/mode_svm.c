@@ -312,6 +312,7 @@ static void svm_detach(struct vcpu *vcpu)
 {
     svm_store(vcpu);
     vcpu->step_due = stepped(vcpu);
+    write_dr7(DR7_FIXED);
     svm_switch_off();
     free_all(svm_of(vcpu));
     vcpu->backend = NULL;

@@ -52,15 +52,33 @@ static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
     vmcb->cpl = (uint8_t)vcpu_cpl(vcpu);
 }
 
-/* DR0 to DR3 are not part of the VMCB. */
+/* The breakpoints of the guest that cannot be met in the VMM. */
+static uint32_t outside_vmm(const struct vcpu *vcpu)
+{
+    uint32_t dr7 = vcpu->dr[7] & ~DR7_GD;
+    for (unsigned i = 0; i < 4; i++) {
+        if (vcpu->dr[i] >= VMM_BASE - 3)
+            dr7 &= ~(3u << (2 * i));
+    }
+    return dr7;
+}
+
+/*
+ * DR0 to DR3 are not part of the VMCB. DR7 is, but QEMU arms a breakpoint when MOV writes DR7 and
+ * not when VMRUN loads it; and #VMEXIT, which disarms them all, does not do so in QEMU. So only
+ * this function and svm_detach() write DR7, and QEMU's idea of what is armed is always the value
+ * here.
+ */
 static void load_debug(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
+    write_dr7(DR7_FIXED);
     __asm__ volatile("mov %0, %%dr0" : : "r"(vcpu->dr[0]));
     __asm__ volatile("mov %0, %%dr1" : : "r"(vcpu->dr[1]));
     __asm__ volatile("mov %0, %%dr2" : : "r"(vcpu->dr[2]));
     __asm__ volatile("mov %0, %%dr3" : : "r"(vcpu->dr[3]));
     vmcb->dr6 = vcpu->dr[6];
     vmcb->dr7 = vcpu->dr[7];
+    write_dr7(outside_vmm(vcpu));
 }
 
 static void store_debug(struct vcpu *vcpu, const struct vmcb *vmcb)

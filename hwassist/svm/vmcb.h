@@ -113,6 +113,7 @@ VMCB_AT(pat, 0x668);
 /* Exit codes, appendix C. */
 #define VMEXIT_CR_READ 0x000u
 #define VMEXIT_CR_WRITE 0x010u
+#define VMEXIT_DR_WRITE 0x030u
 #define VMEXIT_EXCEPTION 0x040u
 #define VMEXIT_INTR 0x060u
 #define VMEXIT_NMI 0x061u

@@ -1,4 +1,5 @@
 /* What vtx mode does for the monitor's steps and breakpoints (mode.h). */
+#include "../debug.h"
 #include "emulate.h"
 #include "mode.h"
 #include "vm.h"
@@ -25,22 +26,10 @@ void vmx_watch(struct vcpu *vcpu, unsigned what)
 
 void vmx_int3(struct vcpu *vcpu, struct exit *exit)
 {
-    struct insn insn;
     vmx_store(vcpu);
-    exit->insn_len = 0;
-    if (!fetch_decode(vcpu, &insn, exit))
-        return;
-    switch (emulate(vcpu, &insn, exit)) {
-    case EMU_DONE:
-        exit->reason = EXIT_SOFT_INT;
+    hw_software_int(vcpu, exit);
+    if (exit->reason == EXIT_SOFT_INT)
         vmx_of(vcpu)->exit_eip = vcpu->eip; /* no step is due for having moved on */
-        break;
-    case EMU_EXIT:
-    case EMU_FAULT:
-        break;
-    case EMU_UNHANDLED:
-        exit_kill(exit, "the processor reported INT3 where the code has none");
-    }
 }
 
 /* A debug exception does not change DR6 when it exits; the qualification has what would be there

@@ -81,6 +81,11 @@ static inline uint32_t read_dr6(void)
     return v;
 }
 
+static inline void write_dr7(uint32_t v)
+{
+    __asm__ volatile("mov %0, %%dr7" : : "r"(v));
+}
+
 static inline void write_dr6(uint32_t v)
 {
     __asm__ volatile("mov %0, %%dr6" : : "r"(v));

@@ -53,8 +53,11 @@ void vm_switch_turns(struct vm *vm);
  * way, and then it is still asked for. */
 const char *vm_switch_try(struct vm *vm);
 
-/* Ask for the i-th of the combinations of mode and paging that this CPU can run, from 0 on; false:
- * there are fewer. name, of SWITCH_TARGET_SIZE bytes, receives it. */
+/* Is it the name of a mode, of this CPU or not, with or without a paging behind it? */
+bool vm_switch_is_target(const char *target);
+
+/* The name of the i-th of the combinations of mode and paging that this CPU can run, from 0 on;
+ * false: there are fewer. name, of SWITCH_TARGET_SIZE bytes, receives it. */
 bool vm_switch_target(unsigned i, char *name);
 
 /*
@@ -85,6 +88,8 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns);
 
 /* Does it count exits? Then each one is told to it. */
 bool switch_plan_counts_exits(void);
+/* The guest has ended: NULL, or one sentence about the switches that it has not lived to see. */
+const char *switch_plan_missed(void);
 void switch_plan_exit(struct vm *vm);
 
 #endif

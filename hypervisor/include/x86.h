@@ -42,6 +42,7 @@
 #define DR6_BREAKPOINTS 0xFu
 #define DR6_BS 0x4000u /* single step, SDM vol. 3B section 17.2.3 */
 #define DR6_BD (1u << 13)
+#define DR7_FIXED (1u << 10) /* always set; with nothing else, no breakpoint is armed */
 #define DR7_GD (1u << 13)
 
 #define CR4_VME 0x0001u

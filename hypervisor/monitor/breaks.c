@@ -123,6 +123,17 @@ void breaks_note(struct vm *vm, unsigned number)
         monitor_stopped_at(number, b->gva, place_of(vm, b->gva, place, sizeof(place)), b->hits);
 }
 
+bool breaks_stop(struct vm *vm)
+{
+    const unsigned number = break_here(&vm->vcpu);
+    if (!number || points[number - 1].go || !is_there(vm, &points[number - 1]))
+        return false;
+    breaks_note(vm, number);
+    monitor.over = true;
+    monitor.over_at = points[number - 1].gva;
+    return true;
+}
+
 void monitor_finish(void)
 {
     for (unsigned i = 0; i < BREAKS_MAX; i++) {

@@ -3,6 +3,8 @@
 
 #include "gmem.h"
 #include "monitor.h"
+
+#include "host.h"
 #include "snapshot.h"
 #include "trace.h"
 #include "vmm.h"
@@ -10,6 +12,7 @@
 #include "x86.h"
 
 #define STEPS_MAX 1000000u
+#define LOOK_EACH 256u /* steps: has somebody typed something, to stop them? */
 #define STATUS_QUIT 0
 #define STATUS_MAX 127u /* of what a guest can end with itself */
 #define FIRST_IRQ_VECTOR 32u
@@ -60,15 +63,16 @@ bool command_step(struct vm *vm, struct sink *sink, int argc, char **argv)
         say(sink, "'%s': step 1 to %u instructions", argv[1], STEPS_MAX);
         return false;
     }
-    const bool frozen = monitor.paused; /* or else the pause begins with this command */
     if (!monitor.paused && !monitor.starting)
         monitor_pause();
     const char *why = NULL;
     uint32_t done = 0;
-    if (frozen)
-        monitor_thaw(vm);
-    while (done < n && !(why = step_once(vm)))
+    const bool frozen = monitor_thaw(vm);
+    while (done < n && !(why = step_once(vm))) {
         done++;
+        if (done < n && (breaks_stop(vm) || (done % LOOK_EACH == 0 && host_serial_waiting())))
+            break;
+    }
     if (frozen)
         monitor_freeze();
     if (why) {
@@ -76,6 +80,8 @@ bool command_step(struct vm *vm, struct sink *sink, int argc, char **argv)
         return false;
     }
     vm->vcpu.mode->sync(&vm->vcpu);
+    if (done < n)
+        say(sink, "stopped after %u of %u steps", done, n);
     say_place(vm, sink, "");
     say_data(sink, "\"eip\":%u,\"eflags\":%u,\"esp\":%u", vm->vcpu.eip, vm->vcpu.eflags,
              vm->vcpu.gpr[GPR_ESP]);
@@ -133,14 +139,16 @@ bool command_mode(struct vm *vm, struct sink *sink, int argc, char **argv)
         say_mode(vm, sink);
         return true;
     }
-    const char *why = vm_switch_ask(vm, argv[1]);
+    const bool frozen = monitor_thaw(vm);
+    const char *why = vm_switch_ask(vm, argv[1]), *wait = why ? NULL : vm_switch_try(vm);
+    if (frozen)
+        monitor_freeze();
     if (why) {
         say(sink, "%s", why);
         return false;
     }
-    why = vm_switch_try(vm);
-    if (why) {
-        say(sink, "not yet: %s; it is done when the guest has gone on from here", why);
+    if (wait) {
+        say(sink, "not yet: %s; it is done when the guest has gone on from here", wait);
         return true;
     }
     if (vm->switching.state != SWITCH_DONE)
@@ -152,21 +160,19 @@ bool command_mode(struct vm *vm, struct sink *sink, int argc, char **argv)
 /* Likewise. What the snapshot holds is the guest at the moment of the pause. */
 bool command_snapshot(struct vm *vm, struct sink *sink, int argc, char **argv)
 {
-    const bool off = argc > 1 && !strcmp(argv[1], "off"), frozen = monitor.paused;
+    const bool off = argc > 1 && !strcmp(argv[1], "off");
     if (argc > 1 && !off) {
         say(sink, "'%s': snapshot, or snapshot off", argv[1]);
         return false;
     }
-    const char *why = snapshot_ask(vm, off);
+    const bool frozen = monitor_thaw(vm);
+    const char *why = snapshot_ask(vm, off), *wait = why ? NULL : vm_switch_try(vm);
+    if (frozen)
+        monitor_freeze();
     if (why) {
         say(sink, "%s", why);
         return false;
     }
-    if (frozen)
-        monitor_thaw(vm);
-    const char *wait = vm_switch_try(vm);
-    if (frozen)
-        monitor_freeze();
     if (wait)
         say(sink, "not yet: %s; it is done when the guest has gone on from here", wait);
     else if (snapshot_result())

@@ -14,7 +14,6 @@
 struct monitor monitor;
 
 static struct line console, channel;
-static volatile bool channel_rang; /* COM2 has something */
 
 /* --- where answers go --- */
 
@@ -180,7 +179,6 @@ bool monitor_wants(struct vm *vm, uint8_t byte)
 
 static void channel_irq(void)
 {
-    channel_rang = true;
     monitor.vm->stopped = true;
 }
 
@@ -225,7 +223,6 @@ static bool take_input(struct vm *vm)
 {
     int byte;
     bool any = false;
-    channel_rang = false;
     while (!vm->stop_reason && (byte = host_command_get()) >= 0) {
         any = true;
         channel_byte((uint8_t)byte);
@@ -245,19 +242,25 @@ static bool take_input(struct vm *vm)
 /* The guest's clocks stand still while it is paused, but for its single steps: those of its devices
  * and its TSC, so that no deadline of the guest is missed. */
 static uint64_t frozen_at;
+static bool frozen;
 
 void monitor_freeze(void)
 {
-    frozen_at = host_tsc();
+    if (!frozen)
+        frozen_at = host_tsc();
+    frozen = true;
 }
 
-void monitor_thaw(struct vm *vm)
+bool monitor_thaw(struct vm *vm)
 {
-    const uint64_t now = host_tsc();
-    host_time_skip(now - frozen_at);
-    vm->vcpu.tsc_offset -= now - frozen_at;
+    const uint64_t passed = host_tsc() - frozen_at;
+    if (!frozen)
+        return false;
+    frozen = false;
+    host_time_skip(passed);
+    vm->vcpu.tsc_offset -= passed;
     vm->vcpu.dirty |= DIRTY_MSR;
-    frozen_at = now;
+    return true;
 }
 
 /* The guest waits; so does the VMM. */

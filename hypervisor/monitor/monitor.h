@@ -69,8 +69,10 @@ struct monitor {
 extern struct monitor monitor;
 
 void monitor_pause(void);
-/* Around what the guest does while it is paused. */
-void monitor_thaw(struct vm *vm);
+/* The guest's clocks stand still from monitor_freeze() to monitor_thaw(), which returns whether
+ * they did. A command that lets the guest do something, or that notes the time, thaws before and
+ * freezes again what was frozen. */
+bool monitor_thaw(struct vm *vm);
 void monitor_freeze(void);
 /* A breakpoint was hit: tell, and pause or not. */
 void monitor_stopped_at(unsigned number, gva_t gva, const char *place, uint32_t hits);
@@ -106,6 +108,8 @@ void breaks_replant(struct vm *vm, unsigned number);
 unsigned break_here(struct vcpu *vcpu);
 /* It was hit: count, tell, and pause unless it is one of "go". */
 void breaks_note(struct vm *vm, unsigned number);
+/* Does a breakpoint that pauses stand before the next instruction? It is counted and told then. */
+bool breaks_stop(struct vm *vm);
 
 /* --- step.c --- */
 

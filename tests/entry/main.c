@@ -50,6 +50,8 @@ void host_late(void)
 }
 
 /* serial.c takes input, too; nobody types here. */
+volatile bool host_work; /* the world switch looks at it; here nothing sets it */
+
 void host_irq_open(unsigned irq, void (*handler)(void))
 {
     (void)irq;

@@ -2,12 +2,8 @@
 ; observes it is at work. The test (tests/system/switching.c) has a breakpoint set at `target` before
 ; the guest starts: what the guest has written over it is the guest's, in all modes.
 %include "common.inc"
+%include "move.inc"
 
-PORT_MODE equ 0x7E4
-STATE     equ 0xFF0000
-WAITS     equ 1 << 16
-NESTED    equ 0x100
-SHADOW    equ 0x200
 MINE      equ 0x12345678
 
 section .rodata align=4
@@ -19,16 +15,6 @@ target: dd 0
         times 4092 db 0
 
 section .text
-; EAX = wish. Until it is done or given up.
-move_to:
-        mov dx, PORT_MODE
-        out dx, eax
-.wait:  in eax, dx
-        and eax, STATE
-        cmp eax, WAITS
-        je .wait
-        ret
-
 guest_main:
         mov dword [target], MINE
         xor ecx, ecx

@@ -4,6 +4,7 @@
 %include "common.inc"
 %include "paging.inc"
 %include "pv.inc"
+%include "irq0.inc"
 
 WIN      equ 0x80000000
 FRAMES   equ 0x1000000
@@ -82,20 +83,7 @@ look:   xor ebx, ebx
         ret
 
 start_timer:
-        mov eax, on_irq
-        mov ecx, VEC_IRQ0
-        mov dl, 0x8E
-        call put_gate
-        mov al, 0x11
-        out 0x20, al
-        mov al, VEC_IRQ0
-        out 0x21, al
-        mov al, 4
-        out 0x21, al
-        mov al, 1
-        out 0x21, al
-        mov al, 0xFE
-        out 0x21, al
+        call irq0_on
         mov al, 0x34
         out 0x43, al
         mov al, TIMER_COUNT

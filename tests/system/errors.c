@@ -84,6 +84,7 @@ static void grub_refuses(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
     struct emu_run run;
+    spec.loader = LOADER_GRUB;
     spec.files.guest = "README.md";
     spec.timeout_s = 20;
     if (emu_run(&run, &spec))

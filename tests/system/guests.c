@@ -484,6 +484,7 @@ static char *random_end(const struct test_case *test, enum run_mode mode, const 
     struct emu_run run;
     spec.files.mode = mode;
     spec.files.guest = GUEST("random");
+    spec.loader = LOADER_GRUB; /* the seed is one for the memory that GRUB leaves */
     spec.files.guest_args = words;
     spec.files.vmm_options = options;
     spec.disk = "";

@@ -79,6 +79,9 @@ int main(int argc, char **argv)
             return STATUS_USAGE;
     }
     const char *filter = optind < argc ? argv[optind] : "";
+    if (tests_long())
+        setenv("TRIVISOR_LOADER", "grub", 0);
+    tests_boot();
     tests_report();
     tests_runner();
     tests_errors();

@@ -10,19 +10,11 @@
 
 static void usage(const struct test_case *test)
 {
-    static const struct {
-        const char *argument;
-        int status;
-        const char *text;
-    } cases[] = {
-        {"--help", 0, "usage: tv-report"},
-        {"--emu=kvm", 2, "unknown EMU 'kvm'; choose one of: qemu, bochs"},
-        {"--check=no/such/file", 2, "--check: no/such/file cannot be read"},
-        {"-j0", 2, "-j=0: give a whole number from 1 to 64"},
-        {"all", 2, "unexpected argument 'all'"},
-    };
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        check_usage(test, TOOL, cases[i].argument, cases[i].status, cases[i].text);
+    check_usage(test, TOOL, "--help", 0, "usage: tv-report");
+    check_usage(test, TOOL, "--emu=kvm", 2, "unknown EMU 'kvm'; choose one of: qemu, bochs");
+    check_usage(test, TOOL, "--check=no/such/file", 2, "--check: no/such/file cannot be read");
+    check_usage(test, TOOL, "-j0", 2, "-j=0: give a whole number from 1 to 64");
+    check_usage(test, TOOL, "all", 2, "unexpected argument 'all'");
     char *argv[] = {TOOL, "--quick", "--emu=bochs", NULL}, *output;
     output = tool_output(test, argv, "quick.txt", 2);
     if (!strstr(output, "--quick measures in QEMU only; leave out --emu=bochs"))

@@ -156,9 +156,44 @@ static void to_trap(const struct test_case *test)
         go_on(test, EMU_QEMU, MODE_PARA, "", image, before);
 }
 
+static void save_or_go_on(const struct test_case *test, enum emu_kind emu, enum run_mode mode,
+                          const char *image, const char *options)
+{
+    struct emu_run run;
+    char *name = xasprintf("%s-%s", emu_names[emu], mode_names[mode]);
+    const bool restored = !strcmp(options, "restore=on");
+    struct emu_spec spec = test_spec(test, name);
+    spec.emu = emu;
+    spec.files.mode = mode;
+    spec.files.vmm_options = options;
+    spec.files.guest = "build/tests/guests/carried.elf";
+    spec.disk = "";
+    spec.snapshot = image;
+    run_expecting(&run, &spec, 0);
+    const bool ended = strstr(run.console.text, " passed, ");
+    if (ended != restored || (restored && !strstr(run.console.text, "630 passed, 0 failed")))
+        fail("%s, %s: the console ends with:\n%s", name, options,
+             run.console.text + (run.console.len > 400 ? run.console.len - 400 : 0));
+    emu_free(&run);
+    free(name);
+}
+
+/* Debug registers, the FPU, the SSE registers and the timer, and a guest that goes on changing
+ * modes where it was saved. */
+static void carried(const struct test_case *test)
+{
+    char *image = image_of(test);
+    const enum emu_kind other = test->emu == EMU_QEMU ? EMU_BOCHS : EMU_QEMU;
+    save_or_go_on(test, test->emu, test->mode, image, "snapshot=100,off");
+    save_or_go_on(test, other, MODE_TRAP, image, "restore=on");
+    save_or_go_on(test, other, other == EMU_BOCHS ? MODE_VTX : MODE_PARA, image, "restore=on");
+    save_or_go_on(test, other, MODE_SVM, image, "restore=on");
+}
+
 static void refusals(const struct test_case *test)
 {
     char *image = image_of(test);
+    write_file(image, "", 0);
     struct emu_spec spec = machine(test, "empty", test->emu, test->mode, image, "restore=on");
     refused(test, "empty", &spec, "there is no snapshot on the drive");
     spec = machine(test, "none", test->emu, test->mode, NULL, "restore=on");
@@ -224,6 +259,8 @@ void tests_snapshot(void)
 {
     test_add(from_svm, EMU_QEMU, MODE_SVM, LIMIT_S, "snapshot-load/qemu-svm");
     test_add(to_trap, EMU_BOCHS, MODE_VTX, LIMIT_S, "snapshot-load/bochs-vtx");
+    test_add(carried, EMU_QEMU, MODE_SVM, LIMIT_S, "snapshot-carried/qemu-svm");
+    test_add(carried, EMU_BOCHS, MODE_VTX, LIMIT_S, "snapshot-carried/bochs-vtx");
     if (!tests_long())
         return;
     test_add(refusals, EMU_QEMU, MODE_TRAP, LIMIT_S, "snapshot-refused/qemu-trap");

@@ -170,7 +170,8 @@ static void check_bare(const char *guest, const char *console)
 {
     static const char *const known[] = {"middle.sensitive", "smc.straight", "ldt.selector",
                                         "gdt.vmm",          "gdt.rpl3",     "double-fault",
-                                        "irq.kernel"};
+                                        "irq.kernel",       "shadow.cpuid", "shadow.in",
+                                        "shadow.out",       "shadow.rdmsr", "shadow.touch"};
     if (!strstr(console, " passed, "))
         fail("%s has not ended; the console is:\n%s", guest, console);
     for (const char *at = console; (at = strstr(at, "not ok ")); at++) {
@@ -188,13 +189,13 @@ static void check_bare(const char *guest, const char *console)
  * when it is at home there, so it is left out. */
 static void bare(const struct test_case *test)
 {
-    static const char *const guests[] = {"code",   "memory", "events", "levels", "tables",
-                                         "shadow", "tlb",    "spaces", "robin",  "work"};
+    static const char *const guests[] = {"code",   "exits", "memory", "events", "levels", "tables",
+                                         "shadow", "tlb",   "spaces", "robin",  "work"};
     const struct machine_case *m = machine_of(test);
     const bool by_exits = strstr(test->name, "exits");
     const char *often = by_exits ? "9x" : m->emu == EMU_BOCHS ? "2000" : "150";
     const unsigned all = sizeof(guests) / sizeof(guests[0]);
-    for (unsigned i = 0; i < (by_exits && !tests_long() ? 5 : all); i++) {
+    for (unsigned i = 0; i < (by_exits && !tests_long() ? 6 : all); i++) {
         struct emu_spec spec = machine_spec(test, guests[i]);
         struct emu_run run;
         spec.files.guest = xasprintf("build/tests/guests/%s.elf", guests[i]);
@@ -251,16 +252,30 @@ static void wrong_words(const struct test_case *test)
     }
 }
 
+/* A name that no mode has. */
+static void wrong_name(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    struct emu_run run;
+    spec.files.vmm_options = "switch=para@1,nonsense@2";
+    run_expecting(&run, &spec, 2);
+    if (!strstr(run.console.text, "switch=: 'nonsense' is no mode"))
+        fail("the VMM says:\n%s", run.console.text);
+    emu_free(&run);
+}
+
 /* What cannot be done is said, and the guest goes on where it is. */
 static void refused(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
     struct emu_run run;
-    spec.files.vmm_options = "switch=nonsense@1,vtx@2,trap+shadow@3";
+    spec.files.vmm_options = "switch=vtx@2,trap+shadow@3,para@4,svm@90000";
     spec.files.guest_args = "run=sleep,1;echo,still,here";
     run_expecting(&run, &spec, 0);
-    static const char *const texts[] = {"'nonsense' is no mode", "mode vtx cannot run on this CPU",
-                                        "mode trap has no choice of paging", "still here"};
+    static const char *const texts[] = {"mode vtx cannot run on this CPU",
+                                        "mode trap has no choice of paging",
+                                        "trivisor: the mode is para now", "still here",
+                                        "switch=: the guest ended before the time of svm@90000"};
     for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (!strstr(run.console.text, texts[i]))
             fail("nobody says \"%s\"; the console is:\n%s", texts[i], run.console.text);
@@ -286,7 +301,10 @@ static void no_nested(const struct test_case *test)
     emu_free(&run);
 }
 
-/* The VMM has too little memory for some of the modes; nothing of it gets lost in the attempts. */
+/* The VMM has too little memory for all modes but svm+nested; nothing of it gets lost in the
+ * attempts. The filler makes it so: it takes 64 pages. */
+#define FILLER 0x40000
+
 static void little_memory(const struct test_case *test)
 {
     struct emu_spec spec = test_spec(test, "");
@@ -294,6 +312,10 @@ static void little_memory(const struct test_case *test)
     const cJSON *record;
     double pages[2] = {0};
     unsigned count[2] = {0};
+    char *filler = xasprintf("%s/filler", spec.dir);
+    make_dirs(spec.dir);
+    write_file(filler, calloc(1, FILLER), FILLER);
+    spec.files.modules[0] = filler;
     spec.mem_mb = 41;
     spec.files.vmm_options = "mem=32 switch=random:3:200:500";
     spec.files.guest_args = "run=load,3";
@@ -325,6 +347,58 @@ static void kept(const struct test_case *test)
     spec.disk = "";
     run_expecting(&run, &spec, 0);
     if (!strstr(run.console.text, "7 passed, 0 failed"))
+        fail("the console is:\n%s", run.console.text);
+    emu_free(&run);
+}
+
+/* What a guest has comes with it: each of the switches that this emulator can do, and all checks.
+ */
+static void carried(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    struct emu_run run;
+    unsigned done = 0;
+    const cJSON *record;
+    spec.files.guest = GUEST("carried");
+    spec.disk = "";
+    run_expecting(&run, &spec, 0);
+    cJSON_ArrayForEach(record, run.records)
+    {
+        const char *type = record_string(record, "type");
+        done += type && !strcmp(type, "switch") && record_number(record, "done", 0) != 0;
+    }
+    if (done != 32 || !strstr(run.console.text, "630 passed, 0 failed"))
+        fail("%u switches; the console ends with:\n%s", done,
+             run.console.text + (run.console.len > 400 ? run.console.len - 400 : 0));
+    emu_free(&run);
+}
+
+/* The address of a symbol of the VMM. */
+static unsigned long vmm_symbol(const struct test_case *test, const char *name)
+{
+    char *argv[] = {"nm", ISO_VMM, NULL};
+    char *table = tool_output(test, argv, "nm.txt", 0), *end = xasprintf(" %s\n", name);
+    const char *at = strstr(table, end);
+    while (at && at > table && at[-1] != '\n')
+        at--;
+    if (!at)
+        fail("the VMM has no symbol %s", name);
+    const unsigned long value = strtoul(at, NULL, 16);
+    free(table);
+    free(end);
+    return value;
+}
+
+static void armed(const struct test_case *test)
+{
+    struct emu_spec spec = test_spec(test, "");
+    struct emu_run run;
+    spec.files.guest = GUEST("armed");
+    spec.files.guest_args = xasprintf("at=%lx,%lx,%lx", vmm_symbol(test, "exit_dispatch"),
+                                      vmm_symbol(test, "host_trap"), vmm_symbol(test, "host_work"));
+    spec.disk = "";
+    run_expecting(&run, &spec, 0);
+    if (!strstr(run.console.text, "5 passed, 0 failed"))
         fail("the console is:\n%s", run.console.text);
     emu_free(&run);
 }
@@ -370,6 +444,14 @@ void tests_switching(void)
     test_add(little_memory, EMU_QEMU, MODE_SVM, 120, "switch-little-memory");
     test_add(kept, EMU_QEMU, MODE_TRAP, 60, "switch-kept/qemu");
     test_add(kept, EMU_BOCHS, MODE_VTX, 60, "switch-kept/bochs");
+    test_add(carried, EMU_QEMU, MODE_TRAP, 60, "switch-carried/qemu-trap");
+    test_add(carried, EMU_QEMU, MODE_SVM, 60, "switch-carried/qemu-svm");
+    test_add(carried, EMU_BOCHS, MODE_VTX, 60, "switch-carried/bochs-vtx");
+    test_add(carried, EMU_BOCHS, MODE_SVM, 60, "switch-carried/bochs-svm");
+    test_add(armed, EMU_QEMU, MODE_TRAP, 60, "vmm-breakpoints/qemu-trap");
+    test_add(armed, EMU_QEMU, MODE_SVM, 60, "vmm-breakpoints/qemu-svm");
+    test_add(armed, EMU_BOCHS, MODE_VTX, 60, "vmm-breakpoints/bochs-vtx");
+    test_add(armed, EMU_BOCHS, MODE_SVM, 60, "vmm-breakpoints/bochs-svm");
     test_add(inside_of_site, EMU_QEMU, MODE_TRAP, 120, "switch-inside-of-site");
     for (unsigned i = 0; i < MACHINES; i++) {
         const struct machine_case *m = &machines[i];
@@ -383,5 +465,6 @@ void tests_switching(void)
         test_add(asked, m->emu, m->mode, LONG_S, "switch-asked/%s", m->name);
     }
     test_add(wrong_words, EMU_QEMU, MODE_TRAP, 60, "switch-words");
+    test_add(wrong_name, EMU_QEMU, MODE_TRAP, 60, "switch-wrong-name");
     test_add(refused, EMU_QEMU, MODE_TRAP, 60, "switch-refused");
 }

@@ -31,6 +31,7 @@ bool tests_long(void);
 bool tests_pair(enum emu_kind emu, enum run_mode mode);
 
 /* Each file's cases. */
+void tests_boot(void);
 void tests_shell(void);
 void tests_programs(void);
 void tests_errors(void);

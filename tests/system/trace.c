@@ -16,23 +16,15 @@
 
 static void usage(const struct test_case *test)
 {
-    static const struct {
-        const char *argument;
-        int status;
-        const char *text;
-    } cases[] = {
-        {"--help", 0, "usage: tv-trace"},
-        {"--mode=native", 2, "mode native has no VMM"},
-        {"--mode=vtx", 2, "QEMU without KVM"},
-        {"--emu=vmware", 2, "unknown EMU 'vmware'"},
-        {"--guest=no/such/guest", 2, "cannot read no/such/guest"},
-        {"--out=no/such/folder/x", 2, "cannot write no/such/folder/x.json"},
-        {"--opts=trace=maybe", 2, "trace=maybe: choose on, off or drop"},
-        {"--opts=trace=off", 1, "the VMM has made no trace"},
-        {"ls", 2, "unexpected argument 'ls'"},
-    };
-    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        check_usage(test, TOOL, cases[i].argument, cases[i].status, cases[i].text);
+    check_usage(test, TOOL, "--help", 0, "usage: tv-trace");
+    check_usage(test, TOOL, "--mode=native", 2, "mode native has no VMM");
+    check_usage(test, TOOL, "--mode=vtx", 2, "QEMU without KVM");
+    check_usage(test, TOOL, "--emu=vmware", 2, "unknown EMU 'vmware'");
+    check_usage(test, TOOL, "--guest=no/such/guest", 2, "cannot read no/such/guest");
+    check_usage(test, TOOL, "--out=no/such/folder/x", 2, "cannot write no/such/folder/x.json");
+    check_usage(test, TOOL, "--opts=trace=maybe", 2, "trace=maybe: choose on, off or drop");
+    check_usage(test, TOOL, "--opts=trace=off", 1, "the VMM has made no trace");
+    check_usage(test, TOOL, "ls", 2, "unexpected argument 'ls'");
 }
 
 /* --- reading what was written --- */

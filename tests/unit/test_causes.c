@@ -39,7 +39,8 @@ Test(causes, svm_intercepts_what_is_listed)
     svm_intercepts(&v, false);
     cr_expect_eq(v.intercept_cr_read, 0);
     cr_expect_eq(v.intercept_cr_write, 1 << 4);
-    cr_expect_eq(v.intercept_dr_read | v.intercept_dr_write, 0);
+    cr_expect_eq(v.intercept_dr_read, 0);
+    cr_expect_eq(v.intercept_dr_write, 0x8F); /* DR0 to DR3 and DR7 */
     cr_expect_eq(v.intercept_exceptions, 1u << VEC_DF);
     cr_expect_eq(v.intercept_misc1, MISC1_INTR | MISC1_NMI | MISC1_CR0_SELECTIVE | MISC1_RDPMC |
                                         MISC1_CPUID | MISC1_INVD | MISC1_HLT | MISC1_INVLPGA |

@@ -1,6 +1,7 @@
 /* Snapshots: what is saved comes back, and what is damaged or forged does no harm. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "devices_helpers.h"
@@ -95,12 +96,12 @@ static struct snap_contents contents(struct side *s)
     return (struct snap_contents){&s->vcpu, &s->dev, s->fpu, s->screen, s->ram, s->disk};
 }
 
+static const char *kernel_name = "kernel.elf", *mode_name = "svm";
+
 static const char *save(void)
 {
     const struct snap_contents c = contents(&saved);
-    header = (struct snap_header){.kernel = "kernel.elf",
-                                  .mode = "svm",
-                                  .image_size = 12345,
+    header = (struct snap_header){.image_size = 12345,
                                   .image_crc = 0xABCDEF01,
                                   .ram_size = RAM,
                                   .disk_sectors = DISK_SECTORS,
@@ -110,6 +111,8 @@ static const char *save(void)
                                   .now_ns = 0x123456789ABull,
                                   .guest_tsc = 0xFEDCBA9876543ull,
                                   .tsc_hz = 1000000000};
+    snprintf(header.kernel, sizeof(header.kernel), "%s", kernel_name);
+    snprintf(header.mode, sizeof(header.mode), "%s", mode_name);
     return snap_save(&drive, &header, &c);
 }
 
@@ -192,6 +195,7 @@ static void scatter_devices(struct devices *d)
     scatter(&d->uart, sizeof(d->uart));
     scatter(&d->kbd, sizeof(d->kbd));
     scatter(&d->cmos, sizeof(d->cmos));
+    d->cmos.boot_seconds %= 1ull << 33;
     scatter(&d->vga, sizeof(d->vga));
     const struct ide ide = d->ide;
     scatter(&d->ide, sizeof(d->ide));
@@ -330,6 +334,19 @@ Test(snapshot, the_header_comes_back)
     __builtin_clear_padding(&h);
     __builtin_clear_padding(&header);
     cr_assert(!memcmp(&h, &header, sizeof(h)));
+}
+
+/* Names are shown on terminals and stand in records. */
+Test(snapshot, names_are_made_plain)
+{
+    struct snap_header h;
+    fresh(1);
+    kernel_name = "a\"b\\c\033[2Jd\n";
+    mode_name = "\177\377\t";
+    must(save());
+    must(snap_open(&drive, &h));
+    cr_assert_str_eq(h.kernel, "a?b?c?[2Jd?");
+    cr_assert_str_eq(h.mode, "???");
 }
 
 Test(snapshot, an_empty_or_foreign_drive_holds_none)
@@ -496,6 +513,7 @@ Test(snapshot, impossible_values_are_refused)
     CASE(d->kbd.head = sizeof(d->kbd.queue));
     CASE(d->kbd.count = sizeof(d->kbd.queue) + 1);
     CASE(d->cmos.index = 128);
+    CASE(d->cmos.boot_seconds = 1ull << 33);
     CASE(d->ide.track = 0);
     CASE(d->ide.heads = 0);
     CASE(d->ide.at = d->ide.end + 1);

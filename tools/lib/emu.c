@@ -211,7 +211,9 @@ static bool take_snapshot(struct emu_run *run, struct machine *m)
         run->error = xasprintf("without a VMM nobody takes snapshots: choose another mode");
         return false;
     }
-    run->snapshot_fd = lock_image(run, path, O_CREAT);
+    const char *words = run->spec.files.vmm_options;
+    const bool restores = words && strstr(words, "restore=on");
+    run->snapshot_fd = lock_image(run, path, restores ? 0 : O_CREAT);
     if (run->snapshot_fd < 0)
         return false;
     if (!lseek(run->snapshot_fd, 0, SEEK_END) &&
@@ -264,9 +266,18 @@ static void choose_virtio(struct boot_files *files, enum virtio virtio)
                                        more ? " " : "", more ? more : "");
 }
 
+static bool choose_boot(struct emu_run *run, struct machine *m)
+{
+    const enum loader loader = loader_for(m->emu, run->spec.loader, &run->error);
+    if (loader == LOADER_DIRECT)
+        return direct_for(&run->spec.files, m, &run->error);
+    if (loader == LOADER_GRUB)
+        m->iso = iso_for(&run->spec.files, &run->error);
+    return m->iso;
+}
+
 bool emu_start(struct emu_run *run, const struct emu_spec *spec)
 {
-    char *error = NULL;
     *run = (struct emu_run){.spec = *spec, .console_fd = -1, .screen_fd = -1, .console_tty = -1};
     run->disk_fd = run->snapshot_fd = run->command_fd = run->command_tty = run->record_fd = -1;
     run->outcome = EMU_BROKEN;
@@ -284,11 +295,8 @@ bool emu_start(struct emu_run *run, const struct emu_spec *spec)
         return false;
     keep_disk(&run->spec.files, spec);
     choose_virtio(&run->spec.files, spec->virtio);
-    m.iso = iso_for(&run->spec.files, &error);
-    if (!m.iso) {
-        run->error = error;
+    if (!choose_boot(run, &m))
         return false;
-    }
     if (spec->trace)
         close(open_fresh(run, MACHINE_TRACE));
     const bool out_is_trace = spec->trace && spec->emu == EMU_BOCHS;

@@ -7,6 +7,7 @@
 #ifndef TOOLS_EMU_H
 #define TOOLS_EMU_H
 
+#include "direct.h"
 #include "iso.h"
 #include "machine.h"
 #include "proc.h"
@@ -16,6 +17,7 @@
 struct emu_spec {
     enum emu_kind emu;
     struct boot_files files; /* files.mode is the run's mode */
+    enum loader loader;      /* what boots it */
     const char *cpu;         /* CPU model, NULL: the mode's usual one */
     unsigned mem_mb;         /* of the machine, 0: 128 */
     enum console console;

@@ -10,10 +10,11 @@
 #include "util.h"
 
 #define CACHE "build/iso"
-#define LOG "/grub-mkrescue.log"
+#define LOG "/image.log"
 
 /* Everything that grub.cfg below needs, and nothing else: the image is under 1 MB. */
 #define GRUB_MODULES "multiboot normal iso9660 biosdisk serial terminal echo halt test"
+#define GRUB_FILES "/usr/lib/grub/i386-pc"
 
 /*
  * When GRUB refuses a file it says so on the screen, where nobody looks: do it again with the
@@ -95,29 +96,69 @@ static bool copy_in(const char *from, const char *dir, const char *name, uint64_
     return true;
 }
 
-static bool make_image(const char *dir, const char *iso, char **error)
+/* Run one of the two image makers; what it says goes to `log`. */
+static bool run_maker(char *argv[], const char *dir, char **error)
 {
-    char *log = xasprintf("%s" LOG, dir), *tree = xasprintf("%s/tree", dir);
-    char *argv[] = {"grub-mkrescue",
-                    "-d",
-                    "/usr/lib/grub/i386-pc",
-                    "--install-modules=" GRUB_MODULES,
-                    "--fonts=",
-                    "--locales=",
-                    "--themes=",
-                    "-o",
-                    (char *)iso,
-                    tree,
-                    NULL};
+    char *log = xasprintf("%s" LOG, dir);
     int status = proc_run(argv, log);
     if (status) {
         char *said = read_file(log, NULL);
-        *error = xasprintf("grub-mkrescue failed (status %d): %s", status, said ? said : "");
+        *error = xasprintf("%s failed (status %d): %s", argv[0], status, said ? said : "");
         free(said);
     }
     free(log);
-    free(tree);
     return status == 0;
+}
+
+/* For people: a CD and USB stick that starts on everything GRUB knows. */
+static bool make_rescue(const char *dir, const char *iso, char **error)
+{
+    char *tree = xasprintf("%s/tree", dir);
+    char *argv[] = {"grub-mkrescue", "-d",         GRUB_FILES,  "--install-modules=" GRUB_MODULES,
+                    "--fonts=",      "--locales=", "--themes=", "-o",
+                    (char *)iso,     tree,         NULL};
+    bool ok = run_maker(argv, dir, error);
+    free(tree);
+    return ok;
+}
+
+/*
+ * For the tools: only a CD, and the same files give the same bytes. grub-mkrescue writes the time
+ * into its image; GRUB then takes some instructions more or fewer, and all that follows happens at
+ * another phase of the timer.
+ */
+#define DATE "2026010100000000"
+
+static bool make_image(const char *dir, const char *iso, char **error)
+{
+    char *tree = xasprintf("%s/tree", dir), *core = xasprintf("%s/boot/grub/core.img", tree);
+    char modules[] = GRUB_MODULES;
+    char *core_argv[32] = {
+        "grub-mkimage", "-O", "i386-pc-eltorito", "-d", GRUB_FILES, "-p", "/boot/grub", "-o", core};
+    unsigned n = 9;
+    for (char *word = strtok(modules, " "); word; word = strtok(NULL, " "))
+        core_argv[n++] = word;
+    char *cd_argv[] = {"xorriso",
+                       "-as",
+                       "mkisofs",
+                       "-b",
+                       "boot/grub/core.img",
+                       "-no-emul-boot",
+                       "-boot-load-size",
+                       "4",
+                       "-boot-info-table",
+                       "--modification-date=" DATE,
+                       "--set_all_file_dates",
+                       DATE,
+                       "-o",
+                       (char *)iso,
+                       tree,
+                       NULL};
+    setenv("SOURCE_DATE_EPOCH", "1767225600", 1); /* xorriso's, for the other dates */
+    bool ok = run_maker(core_argv, dir, error) && run_maker(cd_argv, dir, error);
+    free(core);
+    free(tree);
+    return ok;
 }
 
 /* Lay the files out below work/tree; *key becomes the hash of all that goes into the image. */
@@ -143,7 +184,7 @@ static void write_config(const struct text *cfg, const char *tree, uint64_t *key
     char *path = xasprintf("%s/boot/grub/grub.cfg", tree);
     write_file(path, cfg->text, cfg->len);
     *key = fnv1a(*key, cfg->text, cfg->len);
-    *key = fnv1a(*key, GRUB_MODULES, sizeof(GRUB_MODULES));
+    *key = fnv1a(*key, GRUB_MODULES DATE, sizeof(GRUB_MODULES DATE));
     free(path);
 }
 
@@ -195,7 +236,7 @@ bool iso_menu(const char *path, char **error)
     }
     write_config(&cfg, tree, &key);
     text_free(&cfg);
-    bool ok = make_image(CACHE "/menu", path, error);
+    bool ok = make_rescue(CACHE "/menu", path, error);
     remove_tree(CACHE "/menu");
     return ok;
 }

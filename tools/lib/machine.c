@@ -131,6 +131,19 @@ static void qemu_snapshot(struct args *a, const struct machine *m)
     free(path);
 }
 
+static void qemu_boot(struct args *a, const struct machine *m)
+{
+    if (m->iso) {
+        option(a, "cdrom", xasprintf("%s", m->iso));
+        option(a, "boot", xasprintf("d"));
+        return;
+    }
+    option(a, "kernel", xasprintf("%s", m->boot.kernel));
+    option(a, "append", xasprintf("%s", m->boot.append));
+    if (m->boot.initrd)
+        option(a, "initrd", xasprintf("%s", m->boot.initrd));
+}
+
 static char **qemu_argv(const struct machine *m)
 {
     struct args a = {0};
@@ -156,8 +169,7 @@ static char **qemu_argv(const struct machine *m)
         qemu_disk(&a, m);
     if (m->snapshot)
         qemu_snapshot(&a, m);
-    option(&a, "cdrom", xasprintf("%s", m->iso));
-    option(&a, "boot", xasprintf("d"));
+    qemu_boot(&a, m);
     option(&a, "net", xasprintf("none"));
     option(&a, "monitor", xasprintf("none"));
     if (m->gdb_socket) {

@@ -44,9 +44,12 @@ struct machine {
     const char *cpu;    /* the emulator's own name of a CPU model, or NULL */
     unsigned mem_mb;    /* the machine's memory; 0: MACHINE_MEM_MB */
     enum console console;
-    bool trace;              /* what the VMM sends to port 0xE9 is kept; no console is typed at */
-    bool virtio;             /* QEMU: its own devices; the disk is no ATA drive then */
-    const char *iso;         /* what it boots from */
+    bool trace;      /* what the VMM sends to port 0xE9 is kept; no console is typed at */
+    bool virtio;     /* QEMU: its own devices; the disk is no ATA drive then */
+    const char *iso; /* what it boots from, by GRUB; NULL: by itself */
+    struct {
+        const char *kernel, *append, *initrd; /* values of QEMU's options; initrd may be NULL */
+    } boot;
     const char *disk;        /* the image of its disk, written in place; NULL: it has none */
     const char *snapshot;    /* the image of a second drive, for the VMM's snapshots; NULL: none */
     const char *dir;         /* com1.txt, com2.txt and bochsrc live here */
