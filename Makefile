@@ -15,7 +15,7 @@ ifndef READY
 
 JOBS := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 READY_TARGETS := all demo test unit powercut system fuzz bench-decoder bench-exits exits-list sites ablation run \
-	debug iso ladder entry-check trace trace-view-check report report-repeat
+	debug iso ladder probe entry-check trace trace-view-check report report-repeat
 
 .PHONY: help deps $(READY_TARGETS) format format-check readme stats clean FORCE
 
@@ -62,6 +62,7 @@ all: $(BUILD)/hypervisor/trivisor.elf $(BUILD)/guestos/minnow.elf $(BUILD)/guest
 -include hypervisor/build.mk
 -include guestos/build.mk
 include tools/tools.mk
+include tools/probe/probe.mk
 include tests/tests.mk
 include tests/bench/bench.mk
 include tests/fuzz/fuzz.mk
@@ -108,7 +109,7 @@ report-repeat: report
 exits-list: $(BUILD)/tools/tv-exits-list
 	@$(BUILD)/tools/tv-exits-list $(if $(filter command environment,$(origin MODE)),'$(MODE)')
 
-iso: all $(BUILD)/tools/tv-iso
+iso: all $(BUILD)/tools/tv-iso $(PROBE_ELF)
 	@$(BUILD)/tools/tv-iso $(BUILD)/trivisor.iso
 
 endif
@@ -135,6 +136,7 @@ endif
 #: make trace-view-check: load traces into speedscope in a browser (installs it below build/; needs npm and chromium)
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode; TRACE=on: what recording it costs
 #: make exits-list MODE=svm|vtx: why a guest leaves a hardware mode: all causes, each with its reason
+#: make probe EMU=.. CPU=..: execute every sensitive instruction at every privilege level; the classes of Popek and Goldberg, derived; ALL=1: QEMU and every CPU of Bochs (six minutes); CONFIG=UMIP JSON=
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

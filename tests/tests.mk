@@ -8,6 +8,7 @@ PURE_SRCS := $(wildcard $(addprefix hypervisor/,decoder.c deliver.c emulate*.c o
 	$(addprefix hwassist/vmx/,causes.c event.c negotiate.c qualification.c) \
 	$(addprefix hwassist/svm/,causes.c check.c) \
 	$(addprefix tools/lib/,minnowfs.c minnowfs_make.c trace_read.c trace_write.c trace_sums.c util.c) \
+	$(addprefix tools/probe/,records.c derive.c known.c manual.c bare/catalogue.c) \
 	$(addprefix tools/overhead/,figures.c plan.c published.c model.c claims.c table.c plot_element.c))
 PURE_OBJ := $(PURE_SRCS:%.c=$(BUILD)/unit/%.o)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/%.o,$(wildcard tests/unit/test_*.c tests/unit/support.c) \
@@ -26,7 +27,7 @@ FUZZ_VIRTIO_OBJ := $(addprefix $(BUILD)/unit/tests/fuzz/,fuzz_virtio.o random_ma
 FUZZ_VIRTIO := $(BUILD)/tests/fuzz-virtio
 SITES_INPUT := $(MINNOW_ELF) $(MINNOW_PROGRAM_FILES)
 TEST_TOOLS := $(addprefix $(BUILD)/tools/,tv-run tv-fsck tv-powercut tv-sites tv-ablation tv-ladder \
-	tv-entry tv-exits-list tv-trace tv-report)
+	tv-entry tv-exits-list tv-trace tv-report tv-probe)
 
 include tests/guests/guests.mk
 include tests/emulator/emulator.mk
@@ -46,7 +47,7 @@ $(BUILD)/tests/libpure.a: $(PURE_OBJ)
 $(BUILD)/tests/unit: $(UNIT_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
 	@echo "  LD(unit) $@"
-	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion -lm
+	@gcc -fsanitize=address,undefined -o $@ $^ -lcriterion -lcjson -lm
 
 $(BUILD)/tests/decoder-zydis: $(ZYDIS_OBJ) $(BUILD)/tests/libpure.a
 	@mkdir -p $(@D)
@@ -76,7 +77,7 @@ $(SYSTEST): $(SYSTEST_OBJ) $(TOOL_LIB)
 
 .PHONY: test unit system powercut
 
-test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST) $(BUILD)/tests/decoder-speed
+test: all $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT) $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST) $(PROBE_ELF) $(BUILD)/tests/decoder-speed
 	@tests/run.sh $(BUILD) unit zydis virtio sites structure format powercut diskerrors system
 
 unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
@@ -85,7 +86,7 @@ unit: $(BUILD)/tests/unit $(ZYDIS) $(FUZZ_VIRTIO) $(SITES) $(SITES_INPUT)
 powercut: all $(TEST_TOOLS)
 	@LONG='$(LONG)' tests/run.sh $(BUILD) powercut diskerrors
 
-system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST)
+system: all $(SYSTEST) $(TEST_TOOLS) $(GUEST_ELF) $(EMUTEST) $(ENTRYTEST) $(PROBE_ELF)
 	@ONLY='$(ONLY)' LONG='$(LONG)' tests/run.sh $(BUILD) system
 
 -include $(wildcard $(UNIT_OBJ:.o=.d) $(PURE_OBJ:.o=.d) $(SYSTEST_OBJ:.o=.d) $(SITES_OBJ:.o=.d) $(ZYDIS_OBJ:.o=.d) $(FUZZ_VIRTIO_OBJ:.o=.d))

@@ -97,6 +97,7 @@ int main(int argc, char **argv)
     tests_hardware();
     tests_emulator();
     tests_entry();
+    tests_probe();
     tests_repeat();
     tests_causes();
     tests_switching();

@@ -48,6 +48,7 @@ void tests_overhead(void);
 void tests_emulator(void);
 void tests_hardware(void);
 void tests_entry(void);
+void tests_probe(void);
 void tests_causes(void);
 void tests_switching(void);
 void tests_monitor(void);

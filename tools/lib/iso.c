@@ -223,7 +223,7 @@ bool iso_menu(const char *path, char **error)
     struct text cfg = {0};
     uint64_t key = FNV_START;
     make_dirs(CACHE "/menu/tree/boot/grub");
-    if (!lay_out(&all, tree, &key, error))
+    if (!lay_out(&all, tree, &key, error) || !copy_in(ISO_PROBE, tree, "probe.elf", &key, error))
         return false;
     text_printf(&cfg, "serial --unit=0 --speed=115200\nterminal_input console serial\n"
                       "terminal_output console serial\nset timeout=5\n");
@@ -234,6 +234,7 @@ bool iso_menu(const char *path, char **error)
         add_boot(&cfg, &files);
         text_printf(&cfg, "}\n");
     }
+    text_printf(&cfg, "menuentry \"Probe the CPU\" {\nmultiboot /boot/probe.elf\n}\n");
     write_config(&cfg, tree, &key);
     text_free(&cfg);
     bool ok = make_rescue(CACHE "/menu", path, error);

@@ -17,6 +17,7 @@ struct boot_files {
 
 #define ISO_VMM "build/hypervisor/trivisor.elf"
 #define ISO_GUEST "build/guestos/minnow.elf"
+#define ISO_PROBE "build/tools/probe/bare/probe.elf"
 #define ISO_DISK "build/guestos/minnow.img" /* the guest's disk, as built */
 
 /*
@@ -26,7 +27,8 @@ struct boot_files {
 char *iso_for(const struct boot_files *files, char **error);
 
 /*
- * An image with a menu: native and every mode. Returns false with *error as above.
+ * An image with a menu: native and every mode, and the prober of the CPU. Returns false with *error
+ * as above.
  */
 bool iso_menu(const char *path, char **error);
 
