@@ -136,7 +136,7 @@ endif
 #: make trace-view-check: load traces into speedscope in a browser (installs it below build/; needs npm and chromium)
 #: make bench-exits: what one exit of mode trap costs, next to its target; MODE=para or another mode; TRACE=on: what recording it costs
 #: make exits-list MODE=svm|vtx: why a guest leaves a hardware mode: all causes, each with its reason
-#: make probe EMU=.. CPU=..: execute every sensitive instruction at every privilege level; the classes of Popek and Goldberg, derived; ALL=1: QEMU and every CPU of Bochs (six minutes); CONFIG=UMIP JSON=
+#: make probe EMU=.. CPU=..: execute every sensitive instruction at every privilege level; the classes of Popek and Goldberg, derived; ALL=1: QEMU and every CPU of Bochs (takes long); CONFIG=UMIP JSON=
 #: make deps: install the Debian packages that are missing
 #: make format: let clang-format rewrite the sources
 #: make format-check: say which sources clang-format would change

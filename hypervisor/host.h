@@ -13,8 +13,8 @@ void host_trap(struct host_frame *frame);
 /* panic() with the registers of a trap that the VMM itself took. */
 void panic_frame(const struct host_frame *frame) __attribute__((noreturn));
 
-/* Measure the TSC against the PIT, then own PIT channel 0 as a one-shot timer. */
-/* NULL, or why this machine's time cannot be measured. */
+/* Measure the TSC against the PIT, then own PIT channel 0 as a one-shot timer. Returns NULL, or why
+ * this machine's time cannot be measured. */
 const char *host_timer_init(void);
 /* Nanoseconds since host_timer_init(), from the TSC. */
 uint64_t host_now_ns(void);

@@ -113,7 +113,7 @@ const char *switch_plan_read(const char *options)
     if (!option_value(options, "switch", text, sizeof(text)))
         return NULL;
     if (strlen(text) == sizeof(text) - 1)
-        return "switch= is longer than 398 characters";
+        return "switch= is MODE@MS,... and has more characters than there is room for";
     const char *why = strncmp(text, random, sizeof(random) - 1)
                           ? read_list(text)
                           : read_random(text + sizeof(random) - 1);

@@ -180,12 +180,9 @@ static void read_options(int argc, char **argv)
         {"records", 1, NULL, 'r'}, {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0},
     };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        int emu;
-        if (c == 'e' && *optarg) {
-            if ((emu = emu_by_name(optarg)) < 0)
-                die(STATUS_USAGE, "unknown emulator '%s': it is qemu or bochs", optarg);
-            wanted.emu = (enum emu_kind)emu;
-        } else if (c == 'c' && *optarg)
+        if (c == 'e' && *optarg)
+            wanted.emu = choose_emu(optarg);
+        else if (c == 'c' && *optarg)
             wanted.cpu = optarg;
         else if (c == 'f' && *optarg)
             wanted.config = optarg;

@@ -88,8 +88,9 @@ void switch_plan_turn(struct vm *vm, uint64_t now_ns);
 
 /* Does it count exits? Then each one is told to it. */
 bool switch_plan_counts_exits(void);
+void switch_plan_exit(struct vm *vm);
+
 /* The guest has ended: NULL, or one sentence about the switches that it has not lived to see. */
 const char *switch_plan_missed(void);
-void switch_plan_exit(struct vm *vm);
 
 #endif

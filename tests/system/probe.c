@@ -138,7 +138,7 @@ static void probe(const struct test_case *test)
 static void usage(const struct test_case *test)
 {
     check_usage(test, TOOL, "--help", 0, "usage: tv-probe");
-    check_usage(test, TOOL, "--emu=vmware", 2, "unknown emulator 'vmware'");
+    check_usage(test, TOOL, "--emu=vmware", 2, "unknown EMU 'vmware'; choose one of: qemu, bochs");
     check_usage(test, TOOL, "more", 2, "unexpected argument 'more'");
     check_usage(test, TOOL, "--records=nowhere", 2, "cannot read nowhere");
     check_usage(test, TOOL, "--records=README.md", 1, "makes no sense");

@@ -262,6 +262,11 @@ static void wrong_name(const struct test_case *test)
     if (!strstr(run.console.text, "switch=: 'nonsense' is no mode"))
         fail("the VMM says:\n%s", run.console.text);
     emu_free(&run);
+    spec.files.vmm_options = xasprintf("switch=random:1:2:3:%0*d", 500, 0);
+    run_expecting(&run, &spec, 2);
+    if (!strstr(run.console.text, "more characters than there is room for"))
+        fail("the VMM says:\n%s", run.console.text);
+    emu_free(&run);
 }
 
 /* What cannot be done is said, and the guest goes on where it is. */

@@ -12,15 +12,21 @@ static char *join(const char *const *names, int count)
     return t.text;
 }
 
-void choose_pair(const char *emu, const char *mode, enum emu_kind *emu_out, enum run_mode *mode_out)
+enum emu_kind choose_emu(const char *emu)
 {
-    const int e = emu_by_name(emu), m = mode_by_name(mode);
+    const int e = emu_by_name(emu);
     if (e < 0)
         die(STATUS_USAGE, "unknown EMU '%s'; choose one of: %s", emu, join(emu_names, EMU_KINDS));
+    return (enum emu_kind)e;
+}
+
+void choose_pair(const char *emu, const char *mode, enum emu_kind *emu_out, enum run_mode *mode_out)
+{
+    const int m = mode_by_name(mode);
+    *emu_out = choose_emu(emu);
     if (m < 0)
         die(STATUS_USAGE, "unknown MODE '%s'; choose one of: %s", mode,
             join(mode_names, RUN_MODES));
-    *emu_out = (enum emu_kind)e;
     *mode_out = (enum run_mode)m;
     const char *problem = pair_problem(*emu_out, *mode_out);
     if (problem)

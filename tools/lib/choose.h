@@ -5,6 +5,9 @@
 
 #include "machine.h"
 
+/* Parse the name of an emulator. */
+enum emu_kind choose_emu(const char *emu);
+
 /* Parse both names and check that they go together. */
 void choose_pair(const char *emu, const char *mode, enum emu_kind *emu_out,
                  enum run_mode *mode_out);

@@ -80,16 +80,17 @@ static bool has_header(const char *path, char **error)
     return found;
 }
 
-/* One more part of -initrd: a file and its string. A comma ends a part, two are one. */
+/* One more part of -initrd: a file and its string. */
 static bool add_module(struct text *list, const char *from, const char *name, const char *words,
                        char **error)
 {
     char *path = kept(from, name, error);
     if (!path)
         return false;
-    text_printf(list, "%s%s", list->len ? "," : "", path);
-    for (const char *w = words && *words ? words : NULL, *c = w; c && *c; c++)
-        text_printf(list, "%s%s", c == w ? " " : "", *c == ',' ? ",," : (char[]){*c, 0});
+    char *string = doubled_commas(words ? words : "");
+    text_printf(list, "%s%s%s%s", list->len ? "," : "", path, string && *string ? " " : "",
+                string ? string : "");
+    free(string);
     free(path);
     return true;
 }

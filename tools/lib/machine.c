@@ -86,8 +86,7 @@ static void option(struct args *a, const char *name, char *value)
         add(a, value);
 }
 
-/* A comma ends a value in QEMU's options, two are one. */
-static char *doubled_commas(const char *path)
+char *doubled_commas(const char *path)
 {
     struct text t = {0};
     for (const char *c = path; *c; c++)

@@ -69,6 +69,9 @@ const char *machine_cpu(const struct machine *m);
 /* What came to port 0xE9, below dir. Bochs writes it to its standard output. */
 #define MACHINE_TRACE "trace.bin"
 
+/* A comma ends a value in QEMU's options, two are one; the text with two for one, allocated. */
+char *doubled_commas(const char *text);
+
 /* The emulator's argument list, NULL-terminated; writes bochsrc where Bochs needs it. Everything
  * is allocated and lives until the program ends. */
 char **machine_argv(const struct machine *m);
